@@ -1,0 +1,1 @@
+"""How the bot thinks and how it is reached, and the Django shell around it."""

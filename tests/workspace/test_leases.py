@@ -1,0 +1,162 @@
+import datetime as dt
+import threading
+import time
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from workspace import leases
+from workspace.leases import GiveUp, RetryLater
+from workspace.models import Job, Workspace
+
+
+def enqueue(workspace: Workspace, **fields) -> Job:
+    return leases.enqueue(workspace=workspace, kind="test", payload={"n": 1}, **fields)
+
+
+@pytest.mark.django_db
+def test_a_job_runs_once_and_is_done(workspace: Workspace) -> None:
+    job, ran = enqueue(workspace), []
+    assert leases.run_next({"test": ran.append})
+    assert not leases.run_next({"test": ran.append})
+    job.refresh_from_db()
+    assert [done.pk for done in ran] == [job.pk]
+    assert job.status == Job.Status.DONE
+    assert job.lease_until is None
+
+
+@pytest.mark.django_db
+def test_the_same_key_is_one_job(workspace: Workspace) -> None:
+    assert enqueue(workspace, key="a").pk == enqueue(workspace, key="a").pk
+    assert enqueue(workspace, key="b").pk != enqueue(workspace, key="a").pk
+    assert enqueue(workspace).pk != enqueue(workspace).pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_of_a_transaction_that_failed_does_not_exist_and_rings_nobody(workspace: Workspace) -> None:
+    rings: list[int] = []
+    leases.on_enqueue(bell := lambda: rings.append(1))
+    try:
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            enqueue(workspace)
+            _ = 1 / 0
+        assert not Job.every.exists()
+        assert not rings
+        enqueue(workspace)
+        assert rings
+    finally:
+        leases._bells.remove(bell)
+
+
+@pytest.mark.django_db
+def test_a_failing_job_is_tried_again_later_with_its_reason(workspace: Workspace) -> None:
+    job = enqueue(workspace)
+
+    def fail(_: Job) -> None:
+        raise ValueError("no luck")
+
+    assert leases.run_next({"test": fail})
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == (Job.Status.QUEUED, 1)
+    assert "no luck" in job.error
+    assert job.run_at > timezone.now()
+    assert not leases.run_next({"test": fail})
+
+
+@pytest.mark.django_db
+def test_a_job_that_keeps_failing_is_given_up_and_kept(workspace: Workspace) -> None:
+    job = enqueue(workspace)
+
+    def fail(_: Job) -> None:
+        raise ValueError("no luck")
+
+    for _ in range(leases.MAX_ATTEMPTS):
+        Job.every.update(run_at=timezone.now())
+        assert leases.run_next({"test": fail})
+    job.refresh_from_db()
+    assert job.status == Job.Status.DEAD
+
+
+@pytest.mark.django_db
+def test_waiting_is_not_failing(workspace: Workspace) -> None:
+    job = enqueue(workspace)
+
+    def later(_: Job) -> None:
+        raise RetryLater(0, "busy")
+
+    for _ in range(leases.MAX_ATTEMPTS + 3):
+        assert leases.run_next({"test": later})
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == (Job.Status.QUEUED, 0)
+
+
+@pytest.mark.django_db
+def test_what_cannot_succeed_is_not_tried_again(workspace: Workspace) -> None:
+    job = enqueue(workspace)
+
+    def never(_: Job) -> None:
+        raise GiveUp("blocked by the user")
+
+    assert leases.run_next({"test": never})
+    job.refresh_from_db()
+    assert (job.status, job.error) == (Job.Status.DEAD, "blocked by the user")
+
+
+@pytest.mark.django_db
+def test_a_job_whose_worker_died_is_taken_again_when_its_lease_ends(workspace: Workspace) -> None:
+    enqueue(workspace)
+    assert leases._claim(["test"], "a worker that dies", 10.0)
+    ran: list[Job] = []
+    assert not leases.run_next({"test": ran.append})
+
+    Job.every.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
+    assert leases.run_next({"test": ran.append})
+    assert ran[0].attempts == 2
+
+
+@pytest.mark.django_db
+def test_a_worker_that_lost_its_lease_cannot_end_the_job(workspace: Workspace) -> None:
+    job = enqueue(workspace)
+
+    def slow(held: Job) -> None:
+        Job.every.filter(pk=held.pk).update(leased_by="another")
+
+    assert leases.run_next({"test": slow})
+    job.refresh_from_db()
+    assert job.status == Job.Status.RUNNING
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_lease_is_renewed_while_the_handler_runs(workspace: Workspace) -> None:
+    enqueue(workspace)
+    taken_by_other = []
+
+    def slow(_: Job) -> None:
+        time.sleep(1.2)
+        taken_by_other.append(leases._claim(["test"], "another", 10.0))
+
+    assert leases.run_next({"test": slow}, lease_s=0.6)
+    assert taken_by_other == [None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_the_same_time_never_take_the_same_job(workspace: Workspace) -> None:
+    for _ in range(40):
+        enqueue(workspace)
+    ran: list[int] = []
+
+    def work() -> None:
+        try:
+            while leases.run_next({"test": lambda job: ran.append(job.pk)}):
+                pass
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(ran) == 40
+    assert len(set(ran)) == 40

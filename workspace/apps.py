@@ -1,0 +1,10 @@
+"""Django's handle on this package."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class WorkspaceConfig(AppConfig):
+    name = "workspace"
+    verbose_name = _("Workspace")
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,48 @@
+"""Opaque public ids such as ``cnv_3k9f…``: random, unguessable, safe in a URL, never reused."""
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.utils.deconstruct import deconstructible
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
+RANDOM_CHARACTERS = 20  # 100 bits
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id, for example ``new_id("cnv") == "cnv_7m2p…"`` (prefix, underscore, 100 random bits)."""
+    return f"{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
+
+
+if TYPE_CHECKING:
+    _CharField = models.CharField[str, str]
+else:
+    _CharField = models.CharField
+
+
+@deconstructible
+class _NewId:
+    """A default for a model field that migrations can write down."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def __call__(self) -> str:
+        return new_id(self.prefix)
+
+
+class PublicIdField(_CharField):
+    """The id that leaves this system. Primary keys never do."""
+
+    def __init__(self, prefix: str = "", **options: Any) -> None:
+        self.prefix = prefix
+        options.setdefault("max_length", 32)
+        options.setdefault("unique", True)
+        options.setdefault("editable", False)
+        options.setdefault("default", _NewId(prefix))
+        super().__init__(**options)
+
+    def deconstruct(self) -> Any:
+        name, path, args, options = super().deconstruct()
+        return name, path, args, {**options, "prefix": self.prefix}

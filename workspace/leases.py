@@ -1,0 +1,180 @@
+"""Leased jobs: work that survives a killed worker.
+
+`enqueue` writes a row in the caller's transaction and rings whoever can work; `run_next` takes the oldest free row under
+a lease of a few seconds, keeps renewing it while the handler runs, and marks it done. A worker that dies stops renewing:
+the row is free again when its lease ends, and the next `run_next` takes it. Handlers must be safe to run twice.
+"""
+
+import datetime as dt
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import close_old_connections, connection, transaction
+from django.utils import timezone
+
+from workspace.models import Job, Workspace
+
+logger = logging.getLogger(__name__)
+
+LEASE_S = 10.0
+MAX_ATTEMPTS = 8
+RETRY_CAP_S = 300.0
+
+Handler = Callable[[Job], None]
+_bells: list[Callable[[], None]] = []
+
+
+class RetryLater(Exception):
+    """Raised by a handler: not now, try again after `after_s` seconds. Does not count as a failure in the log."""
+
+    def __init__(self, after_s: float, reason: str) -> None:
+        self.after_s = after_s
+        super().__init__(reason)
+
+
+class GiveUp(Exception):
+    """Raised by a handler: this can never succeed."""
+
+
+def enqueue(
+    *,
+    workspace: Workspace | int,
+    kind: str,
+    payload: Mapping[str, Any],
+    key: str | None = None,
+    run_at: dt.datetime | None = None,
+) -> Job:
+    """Write a job. With a `key`, a second call with the same kind and key returns the first job instead."""
+    jobs = Job.objects.of(workspace)
+    run_at = run_at or timezone.now()
+    if key is None:
+        job = jobs.create(kind=kind, payload=dict(payload), run_at=run_at)
+    else:
+        job, _ = jobs.get_or_create(kind=kind, key=key, defaults={"payload": dict(payload), "run_at": run_at})
+    transaction.on_commit(ring)
+    return job
+
+
+def on_enqueue(bell: Callable[[], None]) -> None:
+    """Register what wakes a worker of this process, or of others, when there is something to do."""
+    if bell not in _bells:
+        _bells.append(bell)
+
+
+def ring() -> None:
+    for bell in _bells:
+        bell()
+
+
+def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, lease_s: float = LEASE_S) -> bool:
+    """Take and run one job, if there is one. Returns whether there was."""
+    name = worker or f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    job = _claim(list(handlers), f"{name[:40]}:{uuid.uuid4().hex[:12]}", lease_s)
+    if job is None:
+        return False
+    if job.attempts > MAX_ATTEMPTS:
+        _end(job, Job.Status.DEAD, error=job.error or "its worker died every time")
+        return True
+    with _Renewing(job, lease_s):
+        _run(job, handlers[job.kind])
+    return True
+
+
+def report_progress(job: Job, progress: Mapping[str, Any]) -> None:
+    """Store what a person may see of a running job."""
+    job.progress = dict(progress)
+    Job.every.filter(pk=job.pk, leased_by=job.leased_by).update(progress=job.progress)
+
+
+def _claim(kinds: list[str], holder: str, lease_s: float) -> Job | None:
+    now = timezone.now()
+    with transaction.atomic():
+        free = Job.every.claimable(now).filter(kind__in=kinds)
+        if connection.features.has_select_for_update_skip_locked:
+            free = free.select_for_update(skip_locked=True, of=("self",))
+        job = free.first()
+        if job is None:
+            return None
+        taken = (
+            Job.every.claimable(now)
+            .filter(pk=job.pk)
+            .update(
+                status=Job.Status.RUNNING,
+                leased_by=holder,
+                lease_until=now + dt.timedelta(seconds=lease_s),
+                attempts=job.attempts + 1,
+            )
+        )
+        if not taken:
+            return None
+    job.refresh_from_db()
+    return job
+
+
+def _run(job: Job, handler: Handler) -> None:
+    try:
+        handler(job)
+    except RetryLater as later:
+        _retry(job, later.after_s, str(later), attempts=job.attempts - 1)
+    except GiveUp as reason:
+        logger.warning("job given up", extra={"job": job.public_id, "kind": job.kind})
+        _end(job, Job.Status.DEAD, error=str(reason))
+    except Exception as problem:  # the last line of every task: the row must say what happened
+        logger.exception("job failed", extra={"job": job.public_id, "kind": job.kind, "attempt": job.attempts})
+        if job.attempts >= MAX_ATTEMPTS:
+            _end(job, Job.Status.DEAD, error=f"{type(problem).__name__}: {problem}")
+        else:
+            after_s = min(RETRY_CAP_S, 2.0**job.attempts)
+            _retry(job, after_s, f"{type(problem).__name__}: {problem}", attempts=job.attempts)
+    else:
+        _end(job, Job.Status.DONE)
+
+
+def _end(job: Job, status: Job.Status, error: str = "") -> None:
+    Job.every.filter(pk=job.pk, leased_by=job.leased_by, status=Job.Status.RUNNING).update(
+        status=status, ended_at=timezone.now(), lease_until=None, error=error
+    )
+
+
+def _retry(job: Job, after_s: float, error: str, attempts: int) -> None:
+    Job.every.filter(pk=job.pk, leased_by=job.leased_by, status=Job.Status.RUNNING).update(
+        status=Job.Status.QUEUED,
+        run_at=timezone.now() + dt.timedelta(seconds=after_s),
+        lease_until=None,
+        leased_by="",
+        attempts=attempts,
+        error=error,
+    )
+
+
+class _Renewing:
+    """Renews a job's lease from a thread of its own while the body runs."""
+
+    def __init__(self, job: Job, lease_s: float) -> None:
+        self._job, self._lease_s = job, lease_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name=f"lease {job.public_id}", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _renew(self) -> None:
+        try:
+            while not self._over.wait(self._lease_s / 3):
+                until = timezone.now() + dt.timedelta(seconds=self._lease_s)
+                try:
+                    Job.every.filter(pk=self._job.pk, leased_by=self._job.leased_by).update(lease_until=until)
+                except Exception:  # a database away for a moment: the next round tries again, or the lease runs out
+                    logger.warning("could not renew a lease", extra={"job": self._job.public_id})
+                    close_old_connections()
+        finally:
+            connection.close()
