@@ -1,0 +1,93 @@
+"""The append-only log of a conversation: what kinds of event there are, how one is written, how it is read back.
+
+Widget, desk and outgoing webhooks read the same log by cursor (``after=seq``), with no time window. An event holds ids
+and codes; the words of a message are joined in when it is read.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from conversations.models import Author, Conversation, Event, Message
+
+
+class Kind(StrEnum):
+    """The event types, as they appear on the wire."""
+
+    CONVERSATION_OPENED = "conversation.opened"
+    MESSAGE_ADDED = "message.added"
+    TURN_ENDED = "turn.ended"  # without a message: failed, merged, or taken before anything was shown
+    PERSON_REQUESTED = "person.requested"
+    AGENT_JOINED = "agent.joined"
+    BOT_RESUMED = "bot.resumed"
+    CONVERSATION_RESOLVED = "conversation.resolved"
+    CONVERSATION_REOPENED = "conversation.reopened"
+    CONTACT_LEFT_DETAILS = "contact.details_left"
+
+
+@dataclass(frozen=True)
+class MessageView:
+    """A message as everyone outside this package sees it. `citations` is a list of dicts: n, title, quote, url, chunk."""
+
+    id: str
+    turn: str | None
+    author: str
+    agent_name: str | None
+    client_id: str | None
+    text: str
+    state: str
+    kind: str
+    citations: tuple[Mapping[str, Any], ...]
+    created_at: dt.datetime
+    seq: int
+
+
+@dataclass(frozen=True)
+class EventView:
+    """An event with its message, if it is about one."""
+
+    seq: int
+    type: str
+    data: Mapping[str, Any]
+    at: dt.datetime
+    message: MessageView | None
+
+
+def append(conversation: Conversation, kind: Kind, **data: Any) -> int:
+    """Write the next event and return its number. The caller holds the conversation's row lock."""
+    conversation.last_seq += 1
+    Event.objects.of(conversation.workspace_id).create(
+        conversation=conversation, seq=conversation.last_seq, type=kind, data=data
+    )
+    return conversation.last_seq
+
+
+def read(conversation: Conversation, *, after: int = 0, limit: int = 500) -> list[EventView]:
+    """The events numbered above `after`, oldest first."""
+    rows = list(Event.objects.of(conversation.workspace_id).filter(conversation=conversation, seq__gt=after)[:limit])
+    wanted = [row.seq for row in rows if row.type == Kind.MESSAGE_ADDED]
+    messages = {
+        message.seq: view_message(message)
+        for message in Message.objects.of(conversation.workspace_id)
+        .filter(conversation=conversation, seq__in=wanted)
+        .select_related("agent", "turn")
+    }
+    return [EventView(row.seq, row.type, row.data, row.at, messages.get(row.seq)) for row in rows]
+
+
+def view_message(message: Message) -> MessageView:
+    return MessageView(
+        id=message.public_id,
+        turn=message.turn.public_id if message.turn else None,
+        author=message.author,
+        agent_name=str(message.agent) if message.author == Author.AGENT and message.agent else None,
+        client_id=message.client_id,
+        text=message.text,
+        state=message.state,
+        kind=message.kind,
+        citations=tuple(message.citations),
+        created_at=message.created_at,
+        seq=message.seq,
+    )

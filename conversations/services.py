@@ -1,0 +1,576 @@
+"""The verbs of a conversation. Each is one function and one transaction; nothing else writes these tables.
+
+Every function locks the conversation's row first, so that two of them never interleave on one conversation, and rings
+the doorbell after its commit. Law 1: whatever the bot writes is refused (`LineTaken`) unless status and epoch are still
+those its turn began with.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from conversations import events
+from conversations.broadcast import ring_after_commit
+from conversations.events import Kind
+from conversations.models import (
+    Author,
+    Contact,
+    Conversation,
+    Episode,
+    InboundReceipt,
+    Inbox,
+    Message,
+    Status,
+    Turn,
+)
+from workspace import audit, leases
+from workspace.crypto import fingerprint, seal_for
+from workspace.models import User
+
+MAX_TEXT = 8_000
+LINE_FIELDS = ("status", "epoch", "holder", "language", "last_seq", "mood", "waiting_since", "last_message_at")
+TURN_LEASE_S = 10.0
+PLATFORM_TURN_LOST_S = 600.0  # a platform's answer is owed by a leased job; only when that too has failed
+
+Shown = Mapping[str, str]  # public id of a turn -> what its visitor has seen of it
+
+FIXED_REPLY = "fixed"
+
+ANSWER_JOB = "answer_turn"
+DELIVER_JOB = "deliver_message"
+
+
+class ConversationError(Exception):
+    """Base of what can go wrong here. `code` is for machines; the words are made where the reader's language is known."""
+
+    code = "conversation_error"
+
+
+class EmptyText(ConversationError):
+    code = "empty"
+
+
+class TextTooLong(ConversationError):
+    code = "too_long"
+
+
+class ClientIdReused(ConversationError):
+    """The same client id came again with another text."""
+
+    code = "client_id_reused"
+
+
+class LineTaken(ConversationError):
+    """The bot no longer holds the line; its write was refused."""
+
+    code = "line_taken"
+
+
+class AlreadyTaken(ConversationError):
+    """Another agent holds the line."""
+
+    code = "already_taken"
+
+    def __init__(self, holder: str) -> None:
+        self.holder = holder
+        super().__init__(holder)
+
+
+class NotHolder(ConversationError):
+    """Only the agent who holds the line may do this."""
+
+    code = "not_holder"
+
+
+class NotWaiting(ConversationError):
+    """The conversation is not in the queue."""
+
+    code = "not_waiting"
+
+
+@dataclass(frozen=True)
+class Added:
+    """What came of a visitor's message. `turn` is None when a person holds the line; `duplicate` when it was known."""
+
+    message: Message
+    turn: Turn | None
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class TurnResult:
+    """How a turn ended, to be stored with it. `text` empty: nothing is said. Times in milliseconds."""
+
+    outcome: Turn.Outcome
+    text: str = ""
+    state: Message.State = Message.State.COMPLETE
+    kind: str = ""
+    citations: Sequence[Mapping[str, Any]] = ()
+    hand_off_reason: str = ""
+    mood: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- opening and speaking --------------------------------------------------------------------------------------------
+def open_conversation(*, inbox: Inbox, contact: Contact, language: str = "") -> Conversation:
+    """Begin a conversation; the bot holds the line."""
+    with transaction.atomic():
+        return _open(inbox, contact, language=language)
+
+
+def find_or_open_thread(
+    *, inbox: Inbox, user_id: str, thread_id: str, user_name: str = "", language: str = ""
+) -> Conversation:
+    """The conversation of a platform's thread, opened with its contact when it is new."""
+    user_key = fingerprint(inbox.workspace_id, f"user:{user_id}")
+    thread_key = fingerprint(inbox.workspace_id, f"thread:{thread_id}")
+    with transaction.atomic():
+        contact, _ = Contact.objects.of(inbox.workspace_id).get_or_create(
+            inbox=inbox, external_key=user_key, defaults={"external_id": user_id, "name": user_name or None}
+        )
+        known = Conversation.objects.of(inbox.workspace_id).filter(inbox=inbox, external_key=thread_key).first()
+        if known:
+            return known
+        try:
+            with transaction.atomic():
+                return _open(inbox, contact, language=language, external_key=thread_key, external_id=thread_id)
+        except IntegrityError:  # another delivery of the same thread was first
+            return Conversation.objects.of(inbox.workspace_id).get(inbox=inbox, external_key=thread_key)
+
+
+def new_contact(*, inbox: Inbox, language: str = "") -> Contact:
+    return Contact.objects.of(inbox.workspace_id).create(inbox=inbox, language=language)
+
+
+def add_visitor_message(*, conversation_id: int, text: str, client_id: str, language: str = "") -> Added:
+    """Store what the visitor said, once for each client id, and open a turn for it while the bot holds the line.
+
+    Raises `EmptyText`, `TextTooLong` (over `MAX_TEXT` characters) or `ClientIdReused`. A resolved conversation reopens.
+    """
+    text = text.strip().replace("\x00", "")
+    if not text:
+        raise EmptyText
+    if len(text) > MAX_TEXT:
+        raise TextTooLong
+    with _locked(conversation_id) as conversation:
+        known = _visitor_message(conversation, client_id)
+        if known is not None:
+            if known.text != text:
+                raise ClientIdReused
+            return Added(known, None, duplicate=True)
+        if conversation.status == Status.RESOLVED:
+            _hand_line(conversation, Status.BOT, Kind.CONVERSATION_REOPENED, reason="visitor_wrote")
+        message = _say(conversation, Author.VISITOR, text, client_id=client_id)
+        conversation.waiting_since = conversation.waiting_since or message.created_at
+        conversation.language = language or conversation.language
+        turn = _begin_turn(conversation, message) if conversation.status == Status.BOT else None
+        return Added(message, turn, duplicate=False)
+
+
+def receive_from_platform(
+    *,
+    inbox: Inbox,
+    dedupe_keys: Sequence[str],
+    user_id: str,
+    thread_id: str,
+    text: str,
+    user_name: str = "",
+    reply_context: Mapping[str, Any] | None = None,
+    fixed_reply: str = "",
+) -> Added | None:
+    """A platform's message: receipts, contact, conversation, message and the answer owed, in one transaction.
+
+    Returns None when one of `dedupe_keys` was seen before (the platform retries). Raises as `add_visitor_message`. With
+    a `fixed_reply` the bot says that, at most once an hour in a conversation, and thinks nothing.
+    """
+    with transaction.atomic():
+        for key in dedupe_keys:
+            _, fresh = InboundReceipt.objects.of(inbox.workspace_id).get_or_create(inbox=inbox, dedupe_key=key[:200])
+            if not fresh:
+                return None
+        conversation = find_or_open_thread(
+            inbox=inbox, user_id=user_id, thread_id=thread_id, user_name=user_name, language=inbox.language
+        )
+        if reply_context:
+            conversation.reply_context = dict(reply_context)
+            conversation.save(update_fields=["reply_context"])
+        added = add_visitor_message(conversation_id=conversation.pk, text=text, client_id=dedupe_keys[0][:64])
+        if added.turn and fixed_reply:
+            _reply_fixed(added.turn, fixed_reply)
+        elif added.turn:
+            leases.enqueue(
+                workspace=inbox.workspace_id,
+                kind=ANSWER_JOB,
+                payload={"turn": added.turn.public_id},
+                key=added.turn.public_id,
+            )
+        return added
+
+
+# --- the bot's writes, each a compare-and-set ------------------------------------------------------------------------
+def checkpoint_turn(*, turn_id: int, shown: str) -> None:
+    """Keep what the visitor has seen so far and renew the turn's lease. Raises `LineTaken`."""
+    with transaction.atomic():
+        turn = Turn.every.select_related("conversation").get(pk=turn_id)
+        still_mine = Turn.every.filter(
+            pk=turn_id,
+            outcome=Turn.Outcome.RUNNING,
+            conversation__in=Conversation.every.filter(pk=turn.conversation_id, status=Status.BOT, epoch=turn.epoch),
+        ).update(shown=seal_for(turn, "shown", shown), lease_until=_lease())
+    if not still_mine:
+        raise LineTaken
+
+
+def finish_turn(*, turn_id: int, result: TurnResult) -> Message | None:
+    """End a turn: its message, its record and, if it hands off, the queue. Raises `LineTaken` and writes nothing then."""
+    conversation_id = Turn.every.values_list("conversation_id", flat=True).get(pk=turn_id)
+    with _locked(conversation_id) as conversation:
+        turn = Turn.every.select_related("question").get(pk=turn_id)
+        if (
+            conversation.status != Status.BOT
+            or conversation.epoch != turn.epoch
+            or turn.outcome != Turn.Outcome.RUNNING
+        ):
+            raise LineTaken
+        message = _end_turn(conversation, turn, result)
+        if result.mood:
+            conversation.mood = result.mood
+        if result.hand_off_reason:
+            _queue(conversation, result.hand_off_reason)
+        elif message is not None:
+            conversation.waiting_since = None
+        return message
+
+
+def merge_turn(*, turn_id: int) -> None:
+    """End a turn whose question is answered together with a later one."""
+    Turn.every.filter(pk=turn_id, outcome=Turn.Outcome.RUNNING).update(
+        outcome=Turn.Outcome.MERGED, ended_at=timezone.now()
+    )
+
+
+def sweep_turns(*, now: dt.datetime | None = None) -> int:
+    """End turns whose process died: what was shown is kept and marked interrupted. Returns how many."""
+    now = now or timezone.now()
+    patience = dt.timedelta(seconds=PLATFORM_TURN_LOST_S)
+    on_widget = Q(conversation__inbox__kind=Inbox.Kind.WIDGET, lease_until__lt=now)
+    elsewhere = ~Q(conversation__inbox__kind=Inbox.Kind.WIDGET) & Q(lease_until__lt=now - patience)
+    dead = Turn.every.filter(on_widget | elsewhere, outcome=Turn.Outcome.RUNNING)
+    swept = 0
+    for turn_id, conversation_id in list(dead.values_list("pk", "conversation_id")):
+        with _locked(conversation_id) as conversation:
+            turn = Turn.every.get(pk=turn_id)
+            if turn.outcome == Turn.Outcome.RUNNING and turn.lease_until < now:
+                _interrupt(conversation, turn, None, error="process_lost")
+                swept += 1
+    return swept
+
+
+# --- handing the line over -------------------------------------------------------------------------------------------
+def request_person(*, conversation_id: int, shown: Shown | None = None, reason: str = "visitor_asked") -> None:
+    """Put the conversation in the queue, for the visitor's wish. Already queued or with a person: nothing changes."""
+    with _locked(conversation_id) as conversation:
+        if conversation.status in {Status.QUEUED, Status.AGENT}:
+            return
+        _interrupt_running(conversation, shown)
+        _queue(conversation, reason)
+
+
+def take_over(*, conversation_id: int, agent: User, shown: Shown | None = None) -> Conversation:
+    """Give the line to `agent`. The bot's running answer is kept as far as it was shown (`shown`; otherwise as last stored).
+
+    Raises `AlreadyTaken` when another agent holds it. Taking what one already holds changes nothing.
+    """
+    with _locked(conversation_id) as conversation:
+        if conversation.status == Status.AGENT:
+            if conversation.holder_id == agent.pk:
+                return conversation
+            raise AlreadyTaken(str(conversation.holder))
+        _interrupt_running(conversation, shown)
+        _hand_line(conversation, Status.AGENT, Kind.AGENT_JOINED, agent=agent)
+        audit.record(
+            workspace_id=conversation.workspace_id,
+            actor=agent.public_id,
+            action="conversation.take_over",
+            target=conversation.public_id,
+        )
+        return conversation
+
+
+def reply(*, conversation_id: int, agent: User, text: str, client_id: str) -> Message:
+    """The agent who holds the line speaks. Raises `NotHolder`, `EmptyText`, `TextTooLong` or `ClientIdReused`."""
+    text = text.strip().replace("\x00", "")
+    if not text:
+        raise EmptyText
+    if len(text) > MAX_TEXT:
+        raise TextTooLong
+    with _locked(conversation_id) as conversation:
+        known = Message.objects.of(conversation.workspace_id).filter(
+            conversation=conversation, author=Author.AGENT, client_id=client_id
+        )
+        if message := known.first():
+            if message.text != text:
+                raise ClientIdReused
+            return message
+        if conversation.status != Status.AGENT or conversation.holder_id != agent.pk:
+            raise NotHolder
+        message = _say(conversation, Author.AGENT, text, agent=agent, client_id=client_id)
+        conversation.waiting_since = None
+        return message
+
+
+def hand_back(*, conversation_id: int, agent: User) -> Turn | None:
+    """The agent returns the line to the bot. A visitor message nobody answered becomes the bot's turn, which is returned."""
+    with _locked(conversation_id) as conversation:
+        if conversation.status != Status.AGENT or conversation.holder_id != agent.pk:
+            raise NotHolder
+        _hand_line(conversation, Status.BOT, Kind.BOT_RESUMED, reason="handed_back", by=str(agent))
+        audit.record(
+            workspace_id=conversation.workspace_id,
+            actor=agent.public_id,
+            action="conversation.hand_back",
+            target=conversation.public_id,
+        )
+        return _owed_turn(conversation)
+
+
+def back_to_bot(*, conversation_id: int) -> Turn | None:
+    """The waiting visitor chooses the bot after all. Raises `NotWaiting`."""
+    with _locked(conversation_id) as conversation:
+        if conversation.status != Status.QUEUED:
+            raise NotWaiting
+        _hand_line(conversation, Status.BOT, Kind.BOT_RESUMED, reason="visitor_chose")
+        return _owed_turn(conversation)
+
+
+def resolve(*, conversation_id: int, agent: User, shown: Shown | None = None) -> None:
+    """Close the conversation; a later visitor message reopens it. Raises `AlreadyTaken` when another agent holds it."""
+    with _locked(conversation_id) as conversation:
+        if conversation.status == Status.RESOLVED:
+            return
+        if conversation.status == Status.AGENT and conversation.holder_id != agent.pk:
+            raise AlreadyTaken(str(conversation.holder))
+        _interrupt_running(conversation, shown)
+        _hand_line(conversation, Status.RESOLVED, Kind.CONVERSATION_RESOLVED, by=str(agent))
+        conversation.waiting_since = None
+        audit.record(
+            workspace_id=conversation.workspace_id,
+            actor=agent.public_id,
+            action="conversation.resolve",
+            target=conversation.public_id,
+        )
+
+
+def leave_details(*, conversation_id: int, email: str = "", phone: str = "") -> None:
+    """The visitor leaves a way to be reached."""
+    with _locked(conversation_id) as conversation:
+        contact = conversation.contact
+        contact.email, contact.phone = email or contact.email, phone or contact.phone
+        contact.save(update_fields=["email", "phone"])
+        events.append(conversation, Kind.CONTACT_LEFT_DETAILS)
+
+
+def record_shown(*, turn_id: int, shown: str) -> None:
+    """Complete the record of an interrupted answer with what was shown between its last checkpoint and the freeze.
+
+    Only ever lengthens the text that is stored; the bot says nothing new by it.
+    """
+    turn = Turn.every.select_related("conversation").get(pk=turn_id)
+    with _locked(turn.conversation_id) as conversation:
+        message = (
+            Message.objects.of(conversation.workspace_id)
+            .filter(conversation=conversation, turn=turn, author=Author.BOT, state=Message.State.INTERRUPTED)
+            .first()
+        )
+        if message and shown.startswith(message.text) and len(shown) > len(message.text):
+            message.text = shown
+            message.save(update_fields=["text"])
+
+
+# --- below: steps that run under the row lock -------------------------------------------------------------------------
+@contextmanager
+def _locked(conversation_id: int) -> Iterator[Conversation]:
+    """The conversation under its row lock, in a transaction; saved and announced when the body succeeds."""
+    with transaction.atomic():
+        # not the holder: a row joined before the lock was granted may be out of date by then
+        rows = Conversation.every.select_for_update(of=("self",)).select_related("inbox", "contact")
+        conversation = rows.get(pk=conversation_id)
+        before = conversation.last_seq
+        yield conversation
+        conversation.save(update_fields=LINE_FIELDS)
+        if conversation.last_seq != before:
+            ring_after_commit(conversation)
+
+
+def _open(
+    inbox: Inbox, contact: Contact, *, language: str, external_key: str | None = None, external_id: str | None = None
+) -> Conversation:
+    conversation = Conversation.objects.of(inbox.workspace_id).create(
+        inbox=inbox, contact=contact, language=language, external_key=external_key, external_id=external_id
+    )
+    seq = events.append(conversation, Kind.CONVERSATION_OPENED)
+    conversation.save(update_fields=["last_seq"])
+    Episode.objects.of(inbox.workspace_id).create(conversation=conversation, party=Status.BOT, started_seq=seq)
+    ring_after_commit(conversation)
+    return conversation
+
+
+def _visitor_message(conversation: Conversation, client_id: str) -> Message | None:
+    return (
+        Message.objects.of(conversation.workspace_id)
+        .filter(conversation=conversation, author=Author.VISITOR, client_id=client_id)
+        .first()
+    )
+
+
+def _say(
+    conversation: Conversation,
+    author: Author,
+    text: str,
+    *,
+    agent: User | None = None,
+    client_id: str | None = None,
+    turn: Turn | None = None,
+    state: Message.State = Message.State.COMPLETE,
+    kind: str = "",
+    citations: Sequence[Mapping[str, Any]] = (),
+) -> Message:
+    seq = events.append(conversation, Kind.MESSAGE_ADDED)
+    to_deliver = author != Author.VISITOR and conversation.inbox.kind != Inbox.Kind.WIDGET
+    message = Message.objects.of(conversation.workspace_id).create(
+        conversation=conversation,
+        seq=seq,
+        epoch=conversation.epoch,
+        author=author,
+        agent=agent,
+        client_id=client_id,
+        text=text,
+        turn=turn,
+        state=state,
+        kind=kind,
+        citations=list(citations),
+        delivery=Message.Delivery.PENDING if to_deliver else Message.Delivery.NONE,
+    )
+    conversation.last_message_at = message.created_at
+    if to_deliver:
+        leases.enqueue(
+            workspace=conversation.workspace_id,
+            kind=DELIVER_JOB,
+            payload={"message": message.public_id},
+            key=message.public_id,
+        )
+    return message
+
+
+def _reply_fixed(turn: Turn, text: str) -> None:
+    lately = timezone.now() - dt.timedelta(hours=1)
+    said = Message.objects.of(turn.workspace_id).filter(
+        conversation=turn.conversation, kind=FIXED_REPLY, created_at__gte=lately
+    )
+    finish_turn(
+        turn_id=turn.pk,
+        result=TurnResult(Turn.Outcome.ANSWERED, "" if said.exists() else text, kind=FIXED_REPLY),
+    )
+
+
+def _begin_turn(conversation: Conversation, question: Message) -> Turn:
+    turn: Turn = Turn.objects.of(conversation.workspace_id).create(
+        conversation=conversation, question=question, epoch=conversation.epoch, lease_until=_lease()
+    )
+    return turn
+
+
+def _end_turn(conversation: Conversation, turn: Turn, result: TurnResult) -> Message | None:
+    message = None
+    if result.text:
+        message = _say(
+            conversation,
+            Author.BOT,
+            result.text,
+            turn=turn,
+            state=result.state,
+            kind=result.kind,
+            citations=result.citations,
+        )
+    else:
+        events.append(
+            conversation,
+            Kind.TURN_ENDED,
+            turn=turn.public_id,
+            outcome=result.outcome,
+            error=result.record.get("error", ""),
+        )
+    turn.outcome, turn.ended_at, turn.shown = result.outcome, timezone.now(), ""
+    for name, value in result.record.items():
+        setattr(turn, name, value)
+    turn.save()
+    return message
+
+
+def _interrupt_running(conversation: Conversation, shown: Shown | None) -> None:
+    running = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation, outcome=Turn.Outcome.RUNNING)
+    for turn in running.select_for_update(of=("self",)).order_by("pk"):
+        _interrupt(conversation, turn, (shown or {}).get(turn.public_id))
+
+
+def _interrupt(conversation: Conversation, turn: Turn, shown: str | None, error: str = "") -> None:
+    text = turn.shown if shown is None else shown
+    _end_turn(
+        conversation,
+        turn,
+        TurnResult(
+            Turn.Outcome.INTERRUPTED,
+            text=text,
+            state=Message.State.INTERRUPTED,
+            kind="answer",
+            record={"error": error} if error else {},
+        ),
+    )
+
+
+def _queue(conversation: Conversation, reason: str) -> None:
+    conversation.waiting_since = conversation.waiting_since or timezone.now()
+    _hand_line(conversation, Status.QUEUED, Kind.PERSON_REQUESTED, reason=reason)
+
+
+def _hand_line(
+    conversation: Conversation, to: Status, kind: Kind, *, agent: User | None = None, reason: str = "", **data: Any
+) -> None:
+    """The only place where `status`, `epoch` and `holder` change."""
+    conversation.status, conversation.holder = to, agent
+    conversation.epoch += 1
+    if agent is not None:
+        data["agent"] = str(agent)
+    seq = events.append(conversation, kind, epoch=conversation.epoch, **({"reason": reason} if reason else {}), **data)
+    episodes = Episode.objects.of(conversation.workspace_id)
+    episodes.filter(conversation=conversation, ended_at__isnull=True).update(ended_at=timezone.now())
+    if to != Status.RESOLVED:
+        episodes.create(conversation=conversation, party=to, agent=agent, reason=reason, started_seq=seq)
+
+
+def _owed_turn(conversation: Conversation) -> Turn | None:
+    """A turn for the visitor's last words, if nobody has answered them."""
+    last: Message | None = (
+        Message.objects.of(conversation.workspace_id).filter(conversation=conversation).order_by("-seq").first()
+    )
+    if last is None or last.author != Author.VISITOR:
+        return None
+    turn = _begin_turn(conversation, last)
+    if conversation.inbox.kind != Inbox.Kind.WIDGET:
+        leases.enqueue(
+            workspace=conversation.workspace_id,
+            kind=ANSWER_JOB,
+            payload={"turn": turn.public_id},
+            key=turn.public_id,
+        )
+    return turn
+
+
+def _lease() -> dt.datetime:
+    return timezone.now() + dt.timedelta(seconds=TURN_LEASE_S)
