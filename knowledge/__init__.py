@@ -1,0 +1,1 @@
+"""What we know: documents, chunks, published versions, and the search over them."""

@@ -1,0 +1,1 @@
+"""From a file to text with headings, and from there to chunks."""

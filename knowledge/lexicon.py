@@ -1,0 +1,102 @@
+"""How much a token weighs: BM25 over the three legs of `knowledge.segment`, as sparse vectors.
+
+A chunk's vector holds the saturated term frequencies, a question's vector the rarities (idf), so that their dot product
+is the sum of the legs' BM25 scores. Divided by the question's ceiling it becomes *coverage*: 1 when every token of the
+question occurs once in a chunk of average length, 0 when none does. Unlike a raw BM25 score it can be compared between
+questions and collections, and so be fused with a cosine.
+
+BM25: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009.
+"""
+
+import io
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from knowledge.segment import Legs
+
+K1 = 1.2
+B = 0.75
+LEG_WEIGHTS = (1.0, 1.0, 0.5)  # words, pairs, singles
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """A sparse vector: token ids (unsigned 32 bit) and their weights."""
+
+    indices: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What a version knows about its tokens: how many chunks hold each, and how long chunks are.
+
+    `tokens` is sorted; `counts` goes with it; `lengths` are the mean tokens a chunk in each leg; `chunks` their number.
+    """
+
+    tokens: npt.NDArray[np.uint32]
+    counts: npt.NDArray[np.uint32]
+    lengths: tuple[float, ...]
+    chunks: int
+
+    @classmethod
+    def of(cls, cuts: Sequence[Legs]) -> "Lexicon":
+        """Count the tokens of all chunks of a version."""
+        seen: Counter[int] = Counter()
+        for cut in cuts:
+            seen.update({token_id(leg, token) for leg, tokens in enumerate(cut) for token in tokens})
+        tokens = np.fromiter(sorted(seen), np.uint32, len(seen))
+        counts = np.fromiter((seen[int(token)] for token in tokens), np.uint32, len(seen))
+        means = [sum(len(cut[leg]) for cut in cuts) / max(1, len(cuts)) for leg in range(len(LEG_WEIGHTS))]
+        return cls(tokens, counts, tuple(max(1.0, mean) for mean in means), len(cuts))
+
+    def weigh_chunk(self, cut: Legs) -> Sparse:
+        weights: dict[int, float] = {}
+        for leg, tokens in enumerate(cut):
+            length = K1 * (1 - B + B * len(tokens) / self.lengths[leg])
+            for token, count in Counter(tokens).items():
+                weights[token_id(leg, token)] = count * (K1 + 1) / (count + length)
+        return Sparse(list(weights), list(weights.values()))
+
+    def weigh_question(self, cut: Legs) -> tuple[Sparse, float]:
+        """The question's vector and its ceiling (the score that counts as full coverage; 0 when nothing is asked)."""
+        known: dict[int, float] = {}
+        ceiling = 0.0
+        for leg, tokens in enumerate(cut):
+            for token in set(tokens):
+                number = token_id(leg, token)
+                weight = LEG_WEIGHTS[leg] * self._rarity(number)
+                ceiling += weight
+                if self._count(number):
+                    known[number] = weight
+        return Sparse(list(known), list(known.values())), ceiling
+
+    def to_bytes(self) -> bytes:
+        file = io.BytesIO()
+        np.savez_compressed(
+            file, tokens=self.tokens, counts=self.counts, lengths=np.array(self.lengths), chunks=np.array(self.chunks)
+        )
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Lexicon":
+        with np.load(io.BytesIO(data), allow_pickle=False) as held:
+            return cls(held["tokens"], held["counts"], tuple(map(float, held["lengths"])), int(held["chunks"]))
+
+    def _count(self, number: int) -> int:
+        at = int(np.searchsorted(self.tokens, number))
+        return int(self.counts[at]) if at < len(self.tokens) and self.tokens[at] == number else 0
+
+    def _rarity(self, number: int) -> float:
+        held = self._count(number)
+        return float(np.log1p((self.chunks - held + 0.5) / (held + 0.5)))
+
+
+def token_id(leg: int, token: str) -> int:
+    """The stable number of a token in a leg."""
+    return zlib.crc32(f"{leg}:{token}".encode())

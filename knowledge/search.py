@@ -1,0 +1,194 @@
+"""Hybrid search over the live versions: what the chat, the terminal, the test page and the evaluation all call.
+
+Two legs look for candidates: the lexical one (coverage, see `knowledge.lexicon`) and the dense one (cosine). Each
+candidate then gets both of its scores, exactly, and they are fused by weight. Ranks are not fused: rank fusion with an
+encoder that does not know the language takes Chinese from 93 % to 39 % (docs/decisions/0004).
+
+The weight of the dense leg depends on what is compared. A visitor's question and a FAQ's question are two phrasings of
+one sentence, which the encoder was trained to recognise; a question and a passage share mostly words. And it shrinks
+with the share of the question that the encoder understands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from knowledge.embedding import Vectors, encoder, question_vector
+from knowledge.index import IndexUnavailable, OpenIndex, engine
+from knowledge.lexicon import Lexicon
+from knowledge.models import Chunk, Collection, Document, Version
+from knowledge.roster import Roster
+from knowledge.segment import legs
+from workspace.models import Workspace
+
+DENSE_WEIGHT_QUESTION = 0.85
+DENSE_WEIGHT_PASSAGE = 0.65
+UNDERSTANDING_POWER = 2
+
+CANDIDATES = 50  # a leg
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk as retrieved. `text` is what may be quoted; `question` is set for FAQ entries.
+
+    `score` is the fused one, `cosine` and `coverage` are the legs' (see `knowledge.lexicon`), 0 to about 1.
+    """
+
+    id: str
+    document: str
+    title: str
+    heading: str
+    question: str
+    text: str
+    url: str
+    score: float
+    cosine: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """Passages, best first, and the versions they come from (``"col_…:3"``)."""
+
+    passages: tuple[Passage, ...]
+    versions: tuple[str, ...]
+    understood: float
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    version: "_LiveVersion"
+    point: int
+    score: float
+    cosine: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class _LiveVersion:
+    """A version with everything ranking needs in memory."""
+
+    key: str
+    encoder: str
+    index: OpenIndex
+    lexicon: Lexicon
+    roster: Roster
+
+
+def search(*, workspace: Workspace | int, question: str, collections: Sequence[str] = (), limit: int = 6) -> Found:
+    """The best passages for `question` in the live versions of `collections` (public ids; none: all of them).
+
+    Raises `knowledge.index.IndexUnavailable` or `knowledge.embedding.EncoderUnavailable`.
+    """
+    try:
+        live = live_versions(workspace, collections)
+    except (IndexUnavailable, Version.DoesNotExist):  # published anew between reading its number and opening it
+        live = live_versions(workspace, collections)
+    if not live:
+        return Found((), (), 0.0)
+    vector, understood = question_vector(question)
+    ranked = sorted(
+        (candidate for version in live for candidate in _candidates(version, question, vector, understood)),
+        key=lambda candidate: -candidate.score,
+    )
+    passages = _load(workspace, _best_of_each(ranked), limit)
+    return Found(tuple(passages), tuple(version.key for version in live), understood)
+
+
+def live_versions(workspace: Workspace | int, collections: Sequence[str] = ()) -> list[_LiveVersion]:
+    chosen = Collection.objects.of(workspace).filter(version__gt=0).order_by("pk")
+    if collections:
+        chosen = chosen.filter(public_id__in=collections)
+    return [_open(public_id, number) for public_id, number in chosen.values_list("public_id", "version")]
+
+
+def version_key(workspace: Workspace | int, collections: Sequence[str] = ()) -> str:
+    """Names the knowledge an answer would be drawn from now; it changes with every publish and every delete."""
+    chosen = Collection.objects.of(workspace).order_by("pk")
+    if collections:
+        chosen = chosen.filter(public_id__in=collections)
+    versions = [f"{public_id}:{number}" for public_id, number in chosen.values_list("public_id", "version")]
+    gone = Document.objects.of(workspace).filter(deleted_at__isnull=False).count()
+    return ",".join([*versions, f"gone:{gone}"])
+
+
+@lru_cache(maxsize=64)
+def _open(public_id: str, number: int) -> _LiveVersion:
+    version = Version.every.select_related("collection").get(collection__public_id=public_id, number=number)
+    return _LiveVersion(
+        f"{public_id}:{number}",
+        version.encoder,
+        engine().open(version.index_name),
+        Lexicon.from_bytes(bytes(version.lexicon)),
+        Roster.from_bytes(bytes(version.roster)),
+    )
+
+
+def _candidates(version: _LiveVersion, question: str, vector: Vectors, understood: float) -> list[_Candidate]:
+    sparse, ceiling = version.lexicon.weigh_question(legs(question))
+    trust = understood**UNDERSTANDING_POWER if version.encoder == encoder().fingerprint else 0.0
+    cosines = version.index.nearest(vector, CANDIDATES) if trust else {}
+    matches = version.index.matching(sparse, CANDIDATES)
+    if trust and (unseen := matches.keys() - cosines.keys()):
+        cosines |= version.index.nearest(vector, len(unseen), among=unseen)
+    if unseen := cosines.keys() - matches.keys():
+        matches |= version.index.matching(sparse, len(unseen), among=unseen)
+    return [
+        _fuse(version, point, cosines.get(point, 0.0), matches.get(point, 0.0) / ceiling if ceiling else 0.0, trust)
+        for point in cosines.keys() | matches.keys()
+    ]
+
+
+def _fuse(version: _LiveVersion, point: int, cosine: float, coverage: float, trust: float) -> _Candidate:
+    weight = trust * (DENSE_WEIGHT_QUESTION if version.roster.questions[point] else DENSE_WEIGHT_PASSAGE)
+    return _Candidate(version, point, weight * cosine + (1 - weight) * coverage, cosine, coverage)
+
+
+def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
+    """The first, hence best, chunk of every FAQ entry, and every passage."""
+    seen: set[tuple[str, int]] = set()
+    kept = []
+    for candidate in ranked:
+        entry = int(candidate.version.roster.entries[candidate.point])
+        group = ("entry", entry) if entry else ("chunk", int(candidate.version.roster.chunks[candidate.point]))
+        if group not in seen:
+            seen.add(group)
+            kept.append(candidate)
+    return kept
+
+
+def _load(workspace: Workspace | int, ranked: Sequence[_Candidate], limit: int) -> list[Passage]:
+    """The rows behind the candidates. The database has the last word: what was deleted is not returned."""
+    passages: list[Passage] = []
+    for start in range(0, len(ranked), 2 * limit):
+        some = ranked[start : start + 2 * limit]
+        keys = [int(candidate.version.roster.chunks[candidate.point]) for candidate in some]
+        rows = (
+            Chunk.objects.of(workspace)
+            .filter(pk__in=keys, document__deleted_at__isnull=True)
+            .select_related("document", "entry")
+            .in_bulk()
+        )
+        passages += [_passage(rows[key], candidate) for key, candidate in zip(keys, some, strict=True) if key in rows]
+        if len(passages) >= limit:
+            break
+    return passages[:limit]
+
+
+def _passage(chunk: Chunk, candidate: _Candidate) -> Passage:
+    passage = Passage(
+        id=chunk.public_id,
+        document=chunk.document.public_id,
+        title=chunk.document.title,
+        heading=chunk.heading,
+        question="",
+        text=chunk.text,
+        url=chunk.document.url,
+        score=candidate.score,
+        cosine=candidate.cosine,
+        coverage=candidate.coverage,
+    )
+    if chunk.entry:
+        return replace(passage, id=chunk.entry.public_id, question=chunk.entry.question, text=chunk.entry.answer)
+    return passage
