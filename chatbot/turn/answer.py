@@ -1,0 +1,61 @@
+"""The turn: from a question to what the visitor is told."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from chatbot.turn.gate import Gate
+from chatbot.turn.prompt import build_prompt
+from chatbot.turn.seams import Stages
+from chatbot.turn.values import (
+    AskedBack,
+    Delta,
+    Grounds,
+    HandedOff,
+    NoAnswer,
+    Outcome,
+    Question,
+    Refused,
+)
+
+
+async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outcome, None]:
+    """Yield `Delta` while the answer is written, and last the `Outcome`. Raises `TurnFailed`."""
+    language = on.languages.detect(question.text, question.inbox.language)
+
+    intent = await on.intents.classify(question.text, language)
+    if intent.wants_person:
+        yield HandedOff(on.replies.say("handed_off", language))
+        return
+
+    verdict = on.moderation.judge(question.text)
+    if verdict.refused:
+        yield Refused(on.replies.say("refused", language), category=verdict.refused)
+        return
+
+    if reply := on.replies.small_talk(intent, language):
+        yield Gate.clear(reply, on.moderation, refusal=on.replies.say("withheld", language))
+        return
+
+    if known := await on.cache.get(question, language):
+        yield known
+        return
+
+    query = on.queries.form(question)
+    retrieved = await on.knowledge.retrieve(query)
+    evidence = on.judge.weigh(query, retrieved)
+    if evidence.grounds is Grounds.UNDERSPECIFIED:
+        yield AskedBack(on.replies.say("ask_back", language, choices="\n".join(f"- {c}" for c in evidence.choices)))
+        return
+    if evidence.grounds is Grounds.NONE:
+        yield NoAnswer(on.replies.say("no_source", language))
+        return
+
+    prompt = build_prompt(question, retrieved.passages, language, on.privacy)
+    gate = Gate(prompt.passages, on.moderation, on.privacy)
+    async with aclosing(gate.release(on.model.stream(prompt))) as pieces:
+        async for piece in pieces:
+            yield Delta(piece)
+
+    outcome = gate.outcome(refusal=on.replies.say("withheld", language))
+    await on.cache.put(question, language, outcome)
+    yield outcome

@@ -1,0 +1,98 @@
+"""What the turn needs from the world, one small Protocol each. `chatbot.wiring` says who fills them."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from chatbot.turn.values import (
+    Answered,
+    Evidence,
+    Intent,
+    ModelEvent,
+    Outcome,
+    Prompt,
+    Query,
+    Question,
+    Retrieved,
+    Verdict,
+)
+
+
+class Languages(Protocol):
+    def detect(self, text: str, fallback: str) -> str:
+        """The language of `text` as an ISO 639 code ("zh", "en", …); `fallback` when the text does not tell."""
+
+
+class Intents(Protocol):
+    async def classify(self, text: str, language: str) -> Intent: ...
+
+
+class Moderation(Protocol):
+    def judge(self, text: str) -> Verdict:
+        """What the visitor's words contain, under the inbox's policy."""
+
+    def offence(self, text: str, before: str) -> tuple[int, str] | None:
+        """Where the first thing that may not be shown begins in `text`, and its category. `before` was shown already."""
+
+    def safe_length(self, text: str, before: str) -> int:
+        """How much of `text` no rule can match any more, whatever comes after it."""
+
+
+class Replies(Protocol):
+    def small_talk(self, intent: Intent, language: str) -> str:
+        """The owner's fixed reply to an intent, or nothing."""
+
+    def say(self, key: str, language: str, **values: str) -> str:
+        """One of the bot's own sentences, in the visitor's language."""
+
+
+class Cache(Protocol):
+    """Answers that were given before, to exactly the same question under exactly the same circumstances."""
+
+    async def get(self, question: Question, language: str) -> Answered | None: ...
+
+    async def put(self, question: Question, language: str, outcome: Outcome) -> None:
+        """Keep an answer that may be given again; anything else is passed over."""
+
+
+class Knowledge(Protocol):
+    async def retrieve(self, query: Query) -> Retrieved:
+        """Raises `KnowledgeFailed`."""
+
+
+class Queries(Protocol):
+    def form(self, question: Question) -> Query: ...
+
+
+class Judge(Protocol):
+    def weigh(self, query: Query, retrieved: Retrieved) -> Evidence: ...
+
+
+class Privacy(Protocol):
+    """Keeps personal data of the visitor away from the model, for one turn."""
+
+    def mask(self, text: str) -> str:
+        """`text` with placeholders such as ``[PHONE_1]`` in place of personal data."""
+
+    def unmask(self, text: str) -> str: ...
+
+
+class Model(Protocol):
+    def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
+        """`Started`, then `Text` pieces with at most one `Usage`, then `Finished`. Raises `ModelFailed`."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Everything a turn works with."""
+
+    languages: Languages
+    intents: Intents
+    moderation: Moderation
+    replies: Replies
+    cache: Cache
+    queries: Queries
+    knowledge: Knowledge
+    judge: Judge
+    privacy: Privacy
+    model: Model

@@ -1,0 +1,252 @@
+"""The words the turn speaks in: what goes in, what comes out, what can go wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+PERSON = "agent"
+BOT = "bot"
+VISITOR = "visitor"
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """An earlier message. `cut_short` when its author was interrupted; `speaker` is a person's name for agents."""
+
+    author: str
+    text: str
+    cut_short: bool = False
+    speaker: str = ""
+
+
+@dataclass(frozen=True)
+class InboxView:
+    """What the turn needs to know of an inbox. `moderation` maps category to off, note or block."""
+
+    id: str
+    workspace: int
+    business: str
+    language: str
+    collections: tuple[str, ...] = ()
+    moderation: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a turn is about: the visitor's unanswered words (several messages are joined by a line break) and what came before."""
+
+    turn: str
+    conversation: str
+    text: str
+    inbox: InboxView
+    history: tuple[Utterance, ...] = ()
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a message is for. `key` is empty when it is out of scope; `confidence` is 0 to 1."""
+
+    key: str
+    confidence: float
+    wants_person: bool = False
+    reply: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What moderation found in the visitor's words, by category. `refused` names the category that blocks, if any."""
+
+    refused: str = ""
+    noted: tuple[str, ...] = ()
+    mood: str = ""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for. `alone`: the question stood on its own, no earlier turn was needed to form it."""
+
+    text: str
+    alone: bool = True
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A chunk as retrieved; see `knowledge.search.Passage`."""
+
+    id: str
+    document: str
+    title: str
+    heading: str
+    question: str
+    text: str
+    url: str
+    score: float
+    cosine: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Passages, best first, and how much of the question the encoder understood (0 to 1)."""
+
+    passages: tuple[Passage, ...]
+    understood: float = 1.0
+
+
+class Grounds(StrEnum):
+    """Whether there is enough to answer from."""
+
+    ENOUGH = "enough"
+    UNDERSPECIFIED = "underspecified"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The judgement on the passages. `score` is 0 to about 1; `choices` are what an unclear question could mean."""
+
+    grounds: Grounds
+    score: float
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A source shown with an answer. `n` is the number in the text."""
+
+    n: int
+    passage: str
+    title: str
+    heading: str
+    quote: str
+    url: str
+
+    def as_dict(self) -> dict[str, str | int]:
+        return {
+            "n": self.n,
+            "passage": self.passage,
+            "title": self.title,
+            "heading": self.heading,
+            "quote": self.quote,
+            "url": self.url,
+        }
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model is given. `system` is the same for every turn of an inbox and language, so that providers can cache it."""
+
+    system: str
+    history: tuple[Utterance, ...]
+    question: str
+    request: str
+    passages: tuple[Passage, ...]
+    language: str
+    version: str
+
+
+# --- what a model says ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Started:
+    """The first thing a model says: who answers, and how (`generated` or `extractive`)."""
+
+    model: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens, as the provider counts them; `cached` of the prompt's were read from its cache."""
+
+    prompt: int
+    completion: int
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Why the model stopped: ``stop``, ``length`` or ``content_filter``."""
+
+    reason: str
+
+
+ModelEvent = Started | Text | Usage | Finished
+
+
+# --- what a turn says -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Delta:
+    """More of the answer's text, cleared by the gate."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a turn ended. `text` is everything the visitor was or is to be shown, in Markdown."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answered(Outcome):
+    """`source` is generated, extractive or reply (an owner's fixed text); `cached` when it was given before."""
+
+    source: str = ""
+    truncated: bool = False
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class AskedBack(Outcome):
+    """The question could mean several things; the visitor is asked which."""
+
+
+@dataclass(frozen=True)
+class NoAnswer(Outcome):
+    """There is no source; that is said, and a person is offered. Nobody is put in a queue."""
+
+
+@dataclass(frozen=True)
+class Refused(Outcome):
+    """Declined: the question fell in a blocked category, or the answer did. `category` says which."""
+
+    category: str = ""
+
+
+@dataclass(frozen=True)
+class HandedOff(Outcome):
+    """The visitor asked for a person."""
+
+
+# --- what can go wrong ------------------------------------------------------------------------------------------------
+class TurnFailed(Exception):
+    """Base of every failure of a turn. `code` is what the client is told; the rest stays in the log.
+
+    TurnFailed
+      ModelFailed        the model could not answer, or broke off
+      KnowledgeFailed    nothing could be searched
+    """
+
+    code = "internal"
+
+
+class ModelFailed(TurnFailed):
+    """The model could not answer (`code` says why, see `chatbot.llm`), or broke off after some text had come."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code
+        super().__init__(f"{code} {detail}".strip())
+
+
+class KnowledgeFailed(TurnFailed):
+    code = "knowledge_unavailable"
