@@ -1,0 +1,1 @@
+"""The model door: what speaks to a language model, and what answers without one."""
