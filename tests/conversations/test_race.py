@@ -2,6 +2,7 @@
 
 import random
 import threading
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -76,9 +77,8 @@ def test_after_a_takeover_no_bot_row_is_written_in_200_races(workspace: Workspac
             if Turn.every.get(pk=turn.pk).outcome == Turn.Outcome.RUNNING:
                 problems.append(f"{number}: the turn never ended")
 
-    races = [
-        in_thread(lambda n=n, c=dice.randrange(6), h=dice.random() * 0.02: race(n, c, h)) for n in range(ATTEMPTS)
-    ]
+    plans = [(number, dice.randrange(6), dice.random() * 0.02) for number in range(ATTEMPTS)]
+    races = [in_thread(partial(race, *plan)) for plan in plans]
     for each in races:
         each.join()
 

@@ -79,7 +79,9 @@ class TestSpeaking:
         with pytest.raises(LineTaken):
             services.finish_turn(turn_id=turn.pk, result=ANSWERED)
 
-    def test_a_message_after_the_end_reopens_the_conversation_for_the_bot(self, conversation: Conversation, mei: User) -> None:
+    def test_a_message_after_the_end_reopens_the_conversation_for_the_bot(
+        self, conversation: Conversation, mei: User
+    ) -> None:
         services.resolve(conversation_id=conversation.pk, agent=mei)
         added = say(conversation)
         assert added.turn is not None
@@ -94,7 +96,9 @@ class TestSpeaking:
 
 
 class TestTheLine:
-    def test_takeover_stores_what_was_shown_marks_it_and_silences_the_bot(self, conversation: Conversation, mei: User) -> None:
+    def test_takeover_stores_what_was_shown_marks_it_and_silences_the_bot(
+        self, conversation: Conversation, mei: User
+    ) -> None:
         turn = say(conversation).turn
         services.take_over(conversation_id=conversation.pk, agent=mei, shown={turn.public_id: "Refunds take sev"})
 
@@ -109,7 +113,9 @@ class TestTheLine:
                 write()
         assert Message.objects.of(conversation.workspace).filter(author=Author.BOT).count() == 1
 
-    def test_without_a_report_of_what_was_shown_the_last_checkpoint_is_kept(self, conversation: Conversation, mei: User) -> None:
+    def test_without_a_report_of_what_was_shown_the_last_checkpoint_is_kept(
+        self, conversation: Conversation, mei: User
+    ) -> None:
         turn = say(conversation).turn
         services.checkpoint_turn(turn_id=turn.pk, shown="Refunds take")
         services.take_over(conversation_id=conversation.pk, agent=mei)
@@ -129,7 +135,9 @@ class TestTheLine:
         assert not Message.objects.of(conversation.workspace).filter(author=Author.BOT).exists()
         assert [kind for _, kind in log(conversation)][-2:] == ["turn.ended", "agent.joined"]
 
-    def test_only_one_agent_gets_the_line_and_the_other_is_told_who(self, conversation: Conversation, mei: User, tom: User) -> None:
+    def test_only_one_agent_gets_the_line_and_the_other_is_told_who(
+        self, conversation: Conversation, mei: User, tom: User
+    ) -> None:
         services.take_over(conversation_id=conversation.pk, agent=mei)
         with pytest.raises(AlreadyTaken) as refused:
             services.take_over(conversation_id=conversation.pk, agent=tom)
@@ -142,11 +150,15 @@ class TestTheLine:
         second = services.take_over(conversation_id=conversation.pk, agent=mei)
         assert first.epoch == second.epoch
 
-    def test_while_an_agent_holds_the_line_a_visitor_message_opens_no_turn(self, conversation: Conversation, mei: User) -> None:
+    def test_while_an_agent_holds_the_line_a_visitor_message_opens_no_turn(
+        self, conversation: Conversation, mei: User
+    ) -> None:
         services.take_over(conversation_id=conversation.pk, agent=mei)
         assert say(conversation).turn is None
 
-    def test_only_the_holder_may_reply_and_a_reply_sent_twice_is_one(self, conversation: Conversation, mei: User, tom: User) -> None:
+    def test_only_the_holder_may_reply_and_a_reply_sent_twice_is_one(
+        self, conversation: Conversation, mei: User, tom: User
+    ) -> None:
         with pytest.raises(NotHolder):
             services.reply(conversation_id=conversation.pk, agent=mei, text="Hi", client_id="r1")
         services.take_over(conversation_id=conversation.pk, agent=mei)
@@ -179,7 +191,9 @@ class TestTheLine:
         with pytest.raises(LineTaken):
             services.finish_turn(turn_id=turn.pk, result=ANSWERED)
 
-    def test_the_wish_for_a_person_queues_and_the_visitor_may_change_their_mind(self, conversation: Conversation) -> None:
+    def test_the_wish_for_a_person_queues_and_the_visitor_may_change_their_mind(
+        self, conversation: Conversation
+    ) -> None:
         say(conversation)
         services.request_person(conversation_id=conversation.pk)
         assert fresh(conversation).status == Status.QUEUED
@@ -196,7 +210,9 @@ class TestTheLine:
         services.request_person(conversation_id=conversation.pk)
         assert say(conversation).turn is None
 
-    def test_the_bot_can_hand_off_and_its_last_words_are_stored_before_the_queue(self, conversation: Conversation) -> None:
+    def test_the_bot_can_hand_off_and_its_last_words_are_stored_before_the_queue(
+        self, conversation: Conversation
+    ) -> None:
         turn = say(conversation, text="I want a person").turn
         result = TurnResult(Turn.Outcome.HANDED_OFF, "A person will join.", hand_off_reason="visitor_asked")
         services.finish_turn(turn_id=turn.pk, result=result)
@@ -225,7 +241,9 @@ class TestTheLine:
 
 
 class TestTheRecord:
-    def test_events_are_numbered_without_gaps_and_replay_from_any_point(self, conversation: Conversation, mei: User) -> None:
+    def test_events_are_numbered_without_gaps_and_replay_from_any_point(
+        self, conversation: Conversation, mei: User
+    ) -> None:
         for number in range(3):
             turn = say(conversation, text=f"Question {number}", client_id=f"c{number}").turn
             services.finish_turn(turn_id=turn.pk, result=ANSWERED)

@@ -12,12 +12,19 @@ from workspace.models import Workspace
 pytestmark = pytest.mark.django_db
 
 FAQ = (
-    "question,similar questions,answer\n"
-    "How long do refunds take?,When do I get my money back? | refund time,Refunds take seven days.\n"
-    "Do you ship to Norway?,,We ship to Norway in ten days.\n"
+    b"question,similar questions,answer\n"
+    b"How long do refunds take?,When do I get my money back? | refund time,Refunds take seven days.\n"
+    b"Do you ship to Norway?,,We ship to Norway in ten days.\n"
+)
+FAQ_ZH = (
+    "问题,相似问法,答案\n"
+    "退款多久到账？,钱什么时候退回来 | 退款时效,退款七个工作日到账。\n"
+    "可以寄到挪威吗？,,可以，约十天。\n"
 ).encode()
-FAQ_ZH = "问题,相似问法,答案\n退款多久到账？,钱什么时候退回来 | 退款时效,退款七个工作日到账。\n可以寄到挪威吗？,,可以，约十天。\n".encode()
-GUIDE = b"# Grinder care\n\n## Burrs\n\nBrush the burrs every two weeks. Never wash them with water.\n\n## Static\n\nAdd one drop."
+GUIDE = (
+    b"# Grinder care\n\n## Burrs\n\nBrush the burrs every two weeks. Never wash them with water.\n\n"
+    b"## Static\n\nAdd one drop."
+)
 
 
 @pytest.fixture
@@ -60,7 +67,7 @@ def test_passages_come_with_title_heading_and_scores(shop: Collection) -> None:
     assert (best.title, best.heading) == ("Grinder care", "Grinder care › Burrs")
     assert best.text.startswith("Brush the burrs")
     assert 0.3 < best.cosine <= 1.0
-    assert 0.0 < best.coverage
+    assert best.coverage > 0.0
     assert best.score > 0.4
 
 

@@ -36,7 +36,8 @@ class TestSegmenting:
         assert legs("ＧＡＬＥ　Ｃ４０") == legs("gale c40")
 
     def test_an_empty_or_wordless_text_has_no_tokens(self) -> None:
-        assert not any(legs("")) and not any(legs("！？… 🙂"))
+        assert not any(legs(""))
+        assert not any(legs("！？… 🙂"))
 
     def test_the_share_of_chinese(self) -> None:
         assert chinese_share("退货") == 1.0
@@ -135,7 +136,7 @@ def xlsx(rows: list[list[object]]) -> bytes:
 
 class TestExtracting:
     def test_markdown_is_named_by_its_first_heading(self) -> None:
-        found = extract("policy.md", "# Returns policy\n\nSeven days.".encode())
+        found = extract("policy.md", b"# Returns policy\n\nSeven days.")
         assert (found.title, found.media_type) == ("Returns policy", "text/markdown")
 
     def test_html_keeps_the_article_and_drops_what_surrounds_it(self) -> None:

@@ -36,11 +36,16 @@ def test_the_same_key_is_one_job(workspace: Workspace) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_job_of_a_transaction_that_failed_does_not_exist_and_rings_nobody(workspace: Workspace) -> None:
     rings: list[int] = []
+
+    @transaction.atomic
+    def fail_after_enqueueing() -> None:
+        enqueue(workspace)
+        raise ZeroDivisionError
+
     leases.on_enqueue(bell := lambda: rings.append(1))
     try:
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            enqueue(workspace)
-            _ = 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            fail_after_enqueueing()
         assert not Job.every.exists()
         assert not rings
         enqueue(workspace)

@@ -1,6 +1,7 @@
 """Law 3: what the gate releases is clean, whole, early, and never taken back."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -96,7 +97,7 @@ TERMS = [
 def test_however_a_text_with_a_listed_term_is_cut_the_term_is_never_shown(before, term, after, cuts) -> None:
     text = f"{before} {term} {after}"
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = tuple(text[a:b] for a, b in zip(edges, edges[1:], strict=False))
+    pieces = tuple(text[a:b] for a, b in pairwise(edges))
     try:
         released, gate, _ = release(pieces)
     except ModelFailed:
@@ -115,4 +116,4 @@ def test_what_is_released_is_the_whole_text_however_it_is_cut(text, cuts) -> Non
             return None
 
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    assert shown(tuple(text[a:b] for a, b in zip(edges, edges[1:], strict=False))) == shown((text,))
+    assert shown(tuple(text[a:b] for a, b in pairwise(edges))) == shown((text,))
