@@ -37,3 +37,7 @@ class ProgressLine:
         if not done or done >= total or spent < 2:
             return ""
         return f", about {spent / done * (total - done):.0f} s left"
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """For those who want none."""

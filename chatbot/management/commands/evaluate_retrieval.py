@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from chatbot.management.progress import ProgressLine
+from chatbot.management.progress import ProgressLine, no_progress
 from knowledge.embedding import EncoderUnavailable
 from knowledge.evaluate import BadSet, evaluate
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.PRODUCTION:
             call_command("migrate", verbosity=0)
-        show = (lambda *_: None) if options["no_progress"] else ProgressLine(self.stderr._out)
+        show = no_progress if options["no_progress"] else ProgressLine()
         try:
             scores = evaluate(options["folder"], options["lang"], progress=show).as_dict()
         except (BadSet, EncoderUnavailable) as problem:

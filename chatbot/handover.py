@@ -1,0 +1,51 @@
+"""Taking the line from a bot that may be speaking: freeze what it says, in whatever process, then change hands.
+
+Synchronous, for pages and the API. What the visitor has seen is stored with the handover; nothing more is released.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from chatbot import redis_pool
+from chatbot.live import relay
+from chatbot.live.hub import hub
+from conversations import services
+from conversations.models import Conversation, Turn
+from workspace.models import User
+
+
+def take_over(conversation: Conversation, agent: User) -> Conversation:
+    """See `conversations.services.take_over`."""
+    with _held(conversation) as shown:
+        return services.take_over(conversation_id=conversation.pk, agent=agent, shown=shown)
+
+
+def request_person(conversation: Conversation) -> None:
+    """See `conversations.services.request_person`."""
+    with _held(conversation) as shown:
+        services.request_person(conversation_id=conversation.pk, shown=shown)
+
+
+def resolve(conversation: Conversation, agent: User) -> None:
+    """See `conversations.services.resolve`."""
+    with _held(conversation) as shown:
+        services.resolve(conversation_id=conversation.pk, agent=agent, shown=shown)
+
+
+@contextmanager
+def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
+    """The bot's mouth held shut while the body changes the line; opened again if the body fails."""
+    running = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation, outcome=Turn.Outcome.RUNNING)
+    shown: Mapping[str, str] = {}
+    elsewhere = False
+    if running.exists():
+        shown = hub().hold(conversation.public_id)
+        if not shown and redis_pool.configured():
+            shown, elsewhere = relay.hold_everywhere(conversation.public_id), True
+    try:
+        yield shown
+    except BaseException:
+        hub().let_go(conversation.public_id)
+        if elsewhere:
+            relay.let_go_everywhere(conversation.public_id)
+        raise

@@ -1,0 +1,59 @@
+"""The intents of a workspace, ready to be recognised; trained anew when its examples change."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatbot.intents.classifier import Classifier, Example
+from chatbot.intents.person import asks_for_person
+from chatbot.turn.values import Intent
+from knowledge.embedding import encoder
+
+SURE_OF_PERSON = 0.75
+
+
+@dataclass(frozen=True)
+class IntentSet:
+    """What a workspace has defined. `version` changes whenever any of it does."""
+
+    version: str
+    examples: tuple[Example, ...]
+    replies: Mapping[str, Mapping[str, str]]
+    handoffs: frozenset[str]
+
+
+class Recogniser:
+    """Recognises intents for every workspace of this process. `version_of` and `load` read what is defined."""
+
+    def __init__(
+        self, version_of: Callable[[int], str], load: Callable[[int], IntentSet], cache: Path | None = None
+    ) -> None:
+        self._version_of, self._load, self._cache = version_of, load, cache
+        self._trained: dict[int, tuple[IntentSet, Classifier]] = {}
+        self._lock = threading.Lock()
+
+    def recognise(self, workspace: int, text: str) -> Intent:
+        """Blocking; training takes seconds the first time and after a change."""
+        intents, classifier = self.prepare(workspace)
+        prediction = classifier.predict(text)
+        by_model = prediction.intent in intents.handoffs and prediction.confidence >= SURE_OF_PERSON
+        if asks_for_person(text) or by_model:
+            key = (
+                prediction.intent if prediction.intent in intents.handoffs else next(iter(intents.handoffs), "handoff")
+            )
+            return Intent(key, max(prediction.confidence, SURE_OF_PERSON), wants_person=True)
+        return Intent(prediction.intent, prediction.confidence, reply=intents.replies.get(prediction.intent, {}))
+
+    def prepare(self, workspace: int) -> tuple[IntentSet, Classifier]:
+        version = self._version_of(workspace)
+        held = self._trained.get(workspace)
+        if held and held[0].version == version:
+            return held
+        with self._lock:
+            held = self._trained.get(workspace)
+            if not held or held[0].version != version:
+                intents = self._load(workspace)
+                held = intents, Classifier(intents.examples, encoder(), self._cache)
+                self._trained[workspace] = held
+            return held

@@ -1,0 +1,272 @@
+"""The process's hub: the running answers, their watchers, and one tick that moves the text from these to those.
+
+The first text of an answer leaves at once; after that one timer of the process sends, every `TICK_S`, what has gathered.
+Watchers are rung when the record has news (see `conversations.broadcast`) and read it themselves, by cursor.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import orjson
+
+from chatbot.live.log import TurnLog
+from conversations import broadcast
+from conversations.broadcast import Doorbell
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.05
+HOLD_S = 0.5
+
+
+class Watcher(Protocol):
+    """Somebody who sees a conversation: a visitor's socket, an agent's."""
+
+    async def send_live(self, frame: str) -> None:
+        """Send one live frame (JSON). May take long; the next one waits and is bigger."""
+
+    def rung(self, bell: Doorbell) -> None:
+        """The record has news; called on the event loop, returns at once."""
+
+
+class _Watching:
+    """A watcher's place in a log."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.turn = ""
+        self.at = 0
+        self.blocks = 0
+        self.sending: asyncio.Task[None] | None = None
+
+
+class Hub:
+    """One a process, on its event loop. `on_line_lost` is called with a log whose bot has lost the line."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._logs: dict[str, TurnLog] = {}
+        self._watching: dict[str, dict[Watcher, _Watching]] = defaultdict(dict)
+        self._desks: dict[int, set[Watcher]] = defaultdict(set)
+        self._tick: asyncio.Task[None] | None = None
+        self._stop_listening: Callable[[], None] = lambda: None
+        self._on_line_lost: list[Callable[[TurnLog], None]] = []
+        self._on_stop: list[Callable[[str], None]] = []
+        self._on_opened: list[Callable[[TurnLog], None]] = []
+        self._on_watched: list[Callable[[str], None]] = []
+
+    # --- life ---
+    def start(self) -> None:
+        """Begin to listen and to tick, on the running event loop. Starting twice changes nothing."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._stop_listening = broadcast.listen(self.hear)
+            self._tick = asyncio.create_task(self._ticking(), name="live tick")
+
+    async def stop(self) -> None:
+        self._stop_listening()
+        if self._tick:
+            self._tick.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tick
+        self._loop = self._tick = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        return self._loop
+
+    # --- answers ---
+    def open(self, conversation: str, turn: str, epoch: int) -> TurnLog:
+        """Begin the log of an answer and tell the watchers that one is being written."""
+        log = TurnLog(conversation, turn, epoch)
+        self._logs[conversation] = log
+        for place in self._watching[conversation].values():
+            self._announce(place, log)
+        for told in self._on_opened:
+            told(log)
+        return log
+
+    def write(self, log: TurnLog, text: str) -> None:
+        """Add text. The first of an answer is sent at once, the rest with the next tick."""
+        first = not log.released and not log.has_news
+        log.append(text)
+        if first:
+            self._flush(log)
+
+    def close(self, log: TurnLog) -> None:
+        """End an answer: what is left goes out now, or, if the log is frozen, never."""
+        if log.ended:
+            return
+        self._flush(log)
+        log.ended = True
+        if self._logs.get(log.conversation) is log:
+            del self._logs[log.conversation]
+
+    def running(self, conversation: str) -> TurnLog | None:
+        return self._logs.get(conversation)
+
+    def logs(self) -> list[TurnLog]:
+        return list(self._logs.values())
+
+    def on_line_lost(self, told: Callable[[TurnLog], None]) -> None:
+        self._on_line_lost.append(told)
+
+    def on_stop(self, told: Callable[[str], None]) -> None:
+        """`told` hears the conversation whose visitor, at another process, has read enough."""
+        self._on_stop.append(told)
+
+    def ask_to_stop(self, conversation: str) -> None:
+        for told in self._on_stop:
+            told(conversation)
+
+    def on_opened(self, told: Callable[[TurnLog], None]) -> None:
+        self._on_opened.append(told)
+
+    def on_watched(self, told: Callable[[str], None]) -> None:
+        """`told` hears the conversation whenever somebody begins to watch one that has no answer running here."""
+        self._on_watched.append(told)
+
+    # --- watchers ---
+    def watch(self, conversation: str, watcher: Watcher, *, turn: str = "", at: int = 0) -> None:
+        """Begin to watch. With a running answer, its text follows from offset `at` (of `turn`, else from the start)."""
+        place = self._watching[conversation].setdefault(watcher, _Watching(watcher))
+        log = self._logs.get(conversation)
+        if log is None:
+            for told in self._on_watched:
+                told(conversation)
+        elif not log.frozen:
+            self._announce(place, log)
+            if turn == log.turn and 0 <= at <= len(log.text):
+                place.at = at
+                place.blocks = sum(1 for block in log.blocks if block.end <= at)
+            self._send(place, log)
+
+    def unwatch(self, conversation: str, watcher: Watcher) -> None:
+        self._watching[conversation].pop(watcher, None)
+        if not self._watching[conversation]:
+            del self._watching[conversation]
+
+    def is_watched(self, conversation: str) -> bool:
+        return bool(self._watching.get(conversation))
+
+    def watch_workspace(self, workspace: int, watcher: Watcher) -> None:
+        self._desks[workspace].add(watcher)
+
+    def unwatch_workspace(self, workspace: int, watcher: Watcher) -> None:
+        self._desks[workspace].discard(watcher)
+
+    # --- the line ---
+    def hear(self, bell: Doorbell) -> None:
+        """Called from any thread after a commit. A log whose line is gone is frozen before anybody is told."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        loop.call_soon_threadsafe(self._heard, bell)
+
+    def hold(self, conversation: str) -> Mapping[str, str]:
+        """Freeze what runs in a conversation, from another thread, before the line is taken.
+
+        Returns the text seen so far, by turn; empty when nothing runs in this process. When it returns, no further
+        frame of the bot leaves this process. `let_go` undoes it if the line was not taken after all.
+        """
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return {}
+        future = asyncio.run_coroutine_threadsafe(self.hold_here(conversation), loop)
+        try:
+            return future.result(HOLD_S)
+        except TimeoutError:
+            logger.warning("hold timed out")
+            return {}
+
+    async def hold_here(self, conversation: str) -> Mapping[str, str]:
+        log = self._logs.get(conversation)
+        if log is None:
+            return {}
+        shown = log.freeze()
+        under_way = [place.sending for place in self._watching.get(conversation, {}).values() if place.sending]
+        if under_way:
+            await asyncio.wait(under_way, timeout=HOLD_S / 2)
+        return {log.turn: shown}
+
+    def let_go(self, conversation: str) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._let_go, conversation)
+
+    def _let_go(self, conversation: str) -> None:
+        if log := self._logs.get(conversation):
+            log.thaw()
+
+    def _heard(self, bell: Doorbell) -> None:
+        log = self._logs.get(bell.conversation)
+        if log and (bell.epoch > log.epoch or bell.status != "bot"):
+            log.freeze()
+            for told in self._on_line_lost:
+                told(log)
+        for place in list(self._watching.get(bell.conversation, {}).values()):
+            place.watcher.rung(bell)
+        for desk in list(self._desks.get(bell.workspace, ())):
+            desk.rung(bell)
+
+    # --- frames ---
+    async def _ticking(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for log in list(self._logs.values()):
+                self._flush(log)
+
+    def _flush(self, log: TurnLog) -> None:
+        log.gather()
+        if log.frozen:
+            return
+        for place in list(self._watching.get(log.conversation, {}).values()):
+            self._send(place, log)
+        log.mark_released()
+
+    def _announce(self, place: _Watching, log: TurnLog) -> None:
+        place.turn, place.at, place.blocks = log.turn, 0, 0
+        self._dispatch(place, orjson.dumps({"type": "turn", "turn": log.turn}).decode())
+
+    def _send(self, place: _Watching, log: TurnLog) -> None:
+        """Send a watcher everything it has not seen, unless its last frame is still on its way."""
+        if place.turn != log.turn:
+            self._announce(place, log)
+        if place.sending or (place.at == len(log.text) and place.blocks == len(log.blocks)):
+            return
+        frame = {
+            "type": "delta",
+            "turn": log.turn,
+            "from": place.at,
+            "text": log.text[place.at :],
+            "blocks": [{"to": block.end, "html": block.html} for block in log.blocks[place.blocks :]],
+        }
+        place.at, place.blocks = len(log.text), len(log.blocks)
+        self._dispatch(place, orjson.dumps(frame).decode())
+
+    def _dispatch(self, place: _Watching, frame: str) -> None:
+        before = place.sending
+
+        async def send() -> None:
+            if before:
+                await asyncio.wait([before])
+            with contextlib.suppress(Exception):  # a socket that is going away; its consumer notices by itself
+                await place.watcher.send_live(frame)
+
+        def sent(task: asyncio.Task[None]) -> None:
+            if place.sending is task:
+                place.sending = None
+
+        place.sending = asyncio.create_task(send())
+        place.sending.add_done_callback(sent)
+
+
+_hub = Hub()
+
+
+def hub() -> Hub:
+    """The hub of this process."""
+    return _hub

@@ -1,0 +1,78 @@
+"""The text of one running answer: written by one runner, read by any number of watchers, each from its own offset.
+
+Offsets count characters (Unicode code points). The log is the buffer: a slow watcher simply gets a bigger next frame.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from chatbot.markdown import closed_blocks
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished Markdown block: the HTML of the characters up to `end`."""
+
+    end: int
+    html: str
+
+
+@dataclass
+class TurnLog:
+    """`text` is what may be seen; `released` how much of it has been sent to somebody. A frozen log never grows.
+
+    `first_at` is when the first text came, on the clock of `time.perf_counter`.
+    """
+
+    conversation: str
+    turn: str
+    epoch: int
+    text: str = ""
+    released: int = 0
+    blocks: list[Block] = field(default_factory=list)
+    frozen: bool = False
+    ended: bool = False
+    first_at: float | None = None
+    _new: list[str] = field(default_factory=list)
+
+    def append(self, text: str) -> None:
+        if not self.frozen and text:
+            self.first_at = self.first_at or time.perf_counter()
+            self._new.append(text)
+
+    @property
+    def shown(self) -> str:
+        """What has been sent."""
+        return self.text[: self.released]
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._new)
+
+    def gather(self) -> None:
+        """Take in what was appended since the last time, and render the blocks that it closed."""
+        if self.frozen or not self._new:
+            return
+        fresh = "".join(self._new)
+        self._new.clear()
+        self.text += fresh
+        if "\n" in fresh:
+            start = self.blocks[-1].end if self.blocks else 0
+            length, html = closed_blocks(self.text[start:])
+            if length:
+                self.blocks.append(Block(start + length, html))
+
+    def mark_released(self) -> None:
+        self.released = len(self.text)
+
+    def freeze(self) -> str:
+        """Stop the text where it stands; returns what has been seen of it."""
+        if not self.frozen:
+            self.frozen = True
+            self._new.clear()
+            self.text = self.text[: self.released]
+            self.blocks = [block for block in self.blocks if block.end <= self.released]
+        return self.text
+
+    def thaw(self) -> None:
+        self.frozen = False

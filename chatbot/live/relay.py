@@ -1,0 +1,199 @@
+"""Answers across processes: each process writes what its bots say to Redis, in one pipeline a step, and follows what
+others write when somebody here watches it.
+
+A turn's text is a Redis stream (``turn:<id>``); ``running:<conversation>`` names the turn. Doorbells and holds travel on
+the channel layer, which carries rare control events only.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+
+from chatbot import redis_pool
+from chatbot.live.hub import Hub
+from chatbot.live.log import TurnLog
+from conversations.broadcast import GROUP, Doorbell
+
+logger = logging.getLogger(__name__)
+
+STEP_S = 0.1
+KEPT_S = 300
+SILENT_S = 15.0
+HOLD_S = 0.2
+RECONNECT_S = 1.0
+
+
+class Relay:
+    """The part of the hub that reaches other processes. Redis away: this process goes on alone."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._written: dict[str, int] = {}
+        self._own: dict[str, TurnLog] = {}
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._hub.on_opened(self._opened)
+        self._hub.on_watched(self._watched)
+        self._tasks = [
+            asyncio.create_task(self._writing(), name="relay writer"),
+            asyncio.create_task(self._listening(), name="relay ear"),
+        ]
+
+    async def stop(self) -> None:
+        for task in [*self._tasks, *self._following.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._following.values(), return_exceptions=True)
+
+    # --- what runs here, to others ---
+    def _opened(self, log: TurnLog) -> None:
+        if log.conversation not in self._following:  # else it is the copy of another process's
+            self._own[log.turn] = log
+
+    async def _writing(self) -> None:
+        while True:
+            await asyncio.sleep(STEP_S)
+            if self._own:
+                try:
+                    await self._write()
+                except redis_pool.Unavailable as problem:
+                    logger.warning("answers not relayed", extra={"problem": type(problem).__name__})
+
+    async def _write(self) -> None:
+        logs = list(self._own.values())
+        pipeline = redis_pool.async_redis().pipeline(transaction=False)
+        announced = []
+        for log in logs:
+            key, at = f"turn:{log.turn}", self._written.get(log.turn)
+            if at is None:
+                announced.append(log)
+                pipeline.set(f"running:{log.conversation}", log.turn, ex=KEPT_S)
+            length = len(log.text)
+            fields: dict[Any, Any] = {"from": at or 0, "text": log.text[at or 0 : length]}
+            if log.ended or log.frozen:
+                fields["end"] = 1
+                pipeline.delete(f"running:{log.conversation}")
+                del self._own[log.turn]
+                self._written.pop(log.turn, None)
+            else:
+                self._written[log.turn] = length
+            pipeline.xadd(key, fields, maxlen=2_000)
+            pipeline.expire(key, KEPT_S)
+        await pipeline.execute()
+        layer = get_channel_layer()
+        for log in announced:
+            message = {"type": "turn.running", "conversation": log.conversation, "turn": log.turn, "epoch": log.epoch}
+            await layer.group_send(GROUP, message)
+
+    # --- what runs elsewhere, to watchers here ---
+    def _watched(self, conversation: str) -> None:
+        task = asyncio.create_task(self._look_for(conversation))
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    async def _look_for(self, conversation: str) -> None:
+        with contextlib.suppress(*redis_pool.Unavailable):
+            turn = await redis_pool.async_redis().get(f"running:{conversation}")
+            if turn:
+                self._follow(conversation, str(turn), epoch=0)
+
+    def _follow(self, conversation: str, turn: str, epoch: int) -> None:
+        if turn in self._own or conversation in self._following or not self._hub.is_watched(conversation):
+            return
+        task = asyncio.create_task(self._following_turn(conversation, turn, epoch))
+        self._following[conversation] = task
+        task.add_done_callback(lambda _: self._following.pop(conversation, None))
+
+    async def _following_turn(self, conversation: str, turn: str, epoch: int) -> None:
+        log = self._hub.open(conversation, turn, epoch)
+        last: Any = "0"
+        try:
+            while not log.frozen:
+                found: Any = await redis_pool.async_redis().xread({f"turn:{turn}": last}, block=1_000, count=500)
+                if not found:
+                    if not await redis_pool.async_redis().exists(f"running:{conversation}"):
+                        return
+                    continue
+                for entry, fields in _entries(found):
+                    last = entry
+                    if int(fields["from"]) == len(log.text) or not log.text:
+                        self._hub.write(log, fields["text"])
+                        log.gather()
+                    if "end" in fields:
+                        return
+        except redis_pool.Unavailable:
+            return
+        finally:
+            self._hub.close(log)
+
+    # --- the ear ---
+    async def _listening(self) -> None:
+        layer = get_channel_layer()
+        while True:
+            try:
+                channel = await layer.new_channel()
+                await layer.group_add(GROUP, channel)
+                while True:
+                    await self._heard(await layer.receive(channel))
+            except redis_pool.Unavailable as problem:
+                logger.warning("the doorbell of other processes is silent", extra={"problem": type(problem).__name__})
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _heard(self, message: Mapping[str, Any]) -> None:
+        match message["type"]:
+            case "doorbell.rung":
+                self._hub.hear(Doorbell(**message["bell"]))
+            case "turn.running":
+                self._follow(message["conversation"], message["turn"], message["epoch"])
+            case "line.hold":
+                log = self._hub.running(message["conversation"])
+                if log and log.turn in self._own:
+                    shown = await self._hub.hold_here(message["conversation"])
+                    client = redis_pool.async_redis()
+                    await client.rpush(message["reply"], json.dumps(dict(shown)))
+                    await client.expire(message["reply"], 10)
+            case "turn.stop":
+                self._hub.ask_to_stop(message["conversation"])
+            case "line.let_go":
+                self._hub.let_go(message["conversation"])
+
+
+def _entries(found: Any) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """What ``XREAD`` gave, over all its streams."""
+    for _, entries in found:
+        yield from entries
+
+
+async def ask_to_stop(conversation: str) -> None:
+    """Tell whichever process writes an answer in `conversation` that its visitor has read enough."""
+    with contextlib.suppress(*redis_pool.Unavailable):
+        await get_channel_layer().group_send(GROUP, {"type": "turn.stop", "conversation": conversation})
+
+
+def hold_everywhere(conversation: str) -> Mapping[str, str]:
+    """Ask whichever process writes an answer in `conversation` to freeze it; returns what was seen of it, by turn.
+
+    Blocking. No answer within `HOLD_S`: empty, and the database's refusal of the next checkpoint does the work.
+    """
+    reply = f"held:{secrets.token_hex(8)}"
+    try:
+        async_to_sync(get_channel_layer().group_send)(
+            GROUP, {"type": "line.hold", "conversation": conversation, "reply": reply}
+        )
+        answer = redis_pool.sync_redis().blpop([reply], timeout=HOLD_S)
+    except redis_pool.Unavailable:
+        return {}
+    return json.loads(answer[1]) if answer else {}
+
+
+def let_go_everywhere(conversation: str) -> None:
+    with contextlib.suppress(*redis_pool.Unavailable):
+        async_to_sync(get_channel_layer().group_send)(GROUP, {"type": "line.let_go", "conversation": conversation})

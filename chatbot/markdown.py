@@ -1,0 +1,76 @@
+"""Markdown to safe HTML, whole or block by block while it is still being written."""
+
+import html as html_entities
+import re
+from functools import lru_cache
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+_TAGS = {
+    "p", "br", "strong", "em", "s", "code", "pre", "ul", "ol", "li", "blockquote", "a",
+    "table", "thead", "tbody", "tr", "th", "td", "hr", "h3", "h4", "h5", "h6",
+}  # fmt: skip
+_ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
+_SCHEMES = {"http", "https", "mailto", "tel"}
+_HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
+
+
+def render(text: str) -> str:
+    """A whole text as HTML with no script, style, image or foreign attribute in it."""
+    return _clean(_parser().render(text))
+
+
+def closed_blocks(text: str) -> tuple[int, str]:
+    """How many characters of `text` belong to blocks that nothing appended can change, and their HTML.
+
+    The last top-level block is always open: the next line may still belong to it.
+    """
+    if "\n" not in text:
+        return 0, ""
+    tokens = _parser().parse(text)
+    starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+    if len(starts) < 2:
+        return 0, ""
+    lines = text.splitlines(keepends=True)
+    closed = sum(map(len, lines[: starts[-1]]))
+    return closed, render(text[:closed])
+
+
+def _clean(html: str) -> str:
+    return nh3.clean(
+        html,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        url_schemes=_SCHEMES,
+        link_rel="noopener noreferrer nofollow",
+        strip_comments=True,
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+    )
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
+    parser.enable(["table", "strikethrough", "linkify"]).disable("image")
+    parser.core.ruler.push("smaller_headings", _smaller_headings)
+    return parser
+
+
+def _smaller_headings(state: "object") -> None:
+    """An answer's headings stand under those of the page."""
+    tokens: list[Token] = state.tokens  # type: ignore[attr-defined]
+    for token in tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = _HEADINGS[token.tag]
+
+
+_MARK = re.compile(r"\s?\[(\d{1,3})\]")
+
+
+def plain(text: str) -> str:
+    """The words alone, for places that show no Markdown: previews, notifications, platforms."""
+    html = render(_MARK.sub("", text))
+    words = re.sub(r"<(?:br|/p|/li|/tr|/h\d)[^>]*>", "\n", html)
+    return re.sub(r"\n{3,}", "\n\n", html_entities.unescape(nh3.clean(words, tags=set()))).strip()

@@ -1,0 +1,1 @@
+"""Messaging platforms: one small adapter each, behind one interface."""

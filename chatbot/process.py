@@ -1,0 +1,54 @@
+"""What a server process does besides answering requests: its ears, its tick, its worker threads, its warm-up."""
+
+import asyncio
+import logging
+
+from django.conf import settings
+
+from chatbot import redis_pool
+from chatbot.crossing import cross
+from chatbot.live.hub import hub
+from chatbot.live.relay import Relay
+from chatbot.runner import runner
+from chatbot.tasks import WorkerThreads, connect_bells
+from chatbot.wiring import close_providers, warm_up
+from workspace.models import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+class Process:
+    """Started and stopped with the server, on its event loop."""
+
+    def __init__(self) -> None:
+        self._relay: Relay | None = None
+        self._workers: WorkerThreads | None = None
+        self._warming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        hub().start()
+        runner()
+        if redis_pool.configured():
+            self._relay = Relay(hub())
+            self._relay.start()
+        connect_bells()
+        self._workers = WorkerThreads(settings.WORKER_THREADS)
+        self._workers.start()
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def stop(self) -> None:
+        if self._warming:
+            self._warming.cancel()
+        await runner().drain()
+        if self._workers:
+            await asyncio.to_thread(self._workers.stop)
+        if self._relay:
+            await self._relay.stop()
+        await hub().stop()
+        await close_providers()
+
+    async def _warm_up(self) -> None:
+        try:
+            await warm_up(await cross(lambda: list(Workspace.objects.values_list("pk", flat=True)[:20])))
+        except Exception:
+            logger.exception("warm-up failed; the first questions will be slow")

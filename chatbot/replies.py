@@ -1,0 +1,46 @@
+"""The bot's own sentences: the owner's wording where there is one, else ours, in the visitor's language."""
+
+from collections.abc import Mapping
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, override
+
+from chatbot.turn.values import InboxView, Intent
+
+TEXTS: dict[str, str] = {
+    "greeting": gettext_noop("Hello! How can I help you?"),
+    "handed_off": gettext_noop("I am asking a person to join. Your messages stay here, you need not repeat anything."),
+    "refused": gettext_noop(
+        "I cannot help with that here. If you have a question about our products or your order, please ask."
+    ),
+    "withheld": gettext_noop("I had to stop here. Would you like to talk to a person?"),
+    "no_source": gettext_noop(
+        "I have no source for this, so I would rather not guess. You can put it another way, or talk to a person."
+    ),
+    "ask_back": gettext_noop("I am not sure what you mean. Is it one of these?\n\n%(choices)s"),
+    "text_only": gettext_noop("I can only read text here. Please write your question, or ask for a person."),
+    "failed": gettext_noop(
+        "Something went wrong on our side. Your message is kept: please try again in a moment, or talk to a person."
+    ),
+}
+
+
+class OwnerReplies:
+    """The replies of one inbox (see `chatbot.turn.seams.Replies`). Languages we do not speak get English."""
+
+    def __init__(self, inbox: InboxView) -> None:
+        self._inbox = inbox
+
+    def small_talk(self, intent: Intent, language: str) -> str:
+        return pick(intent.reply, language)
+
+    def say(self, key: str, language: str, **values: str) -> str:
+        own = pick(self._inbox.texts.get(key, {}), language)
+        with override("zh-hans" if language == "zh" else "en"):
+            text = own or _(TEXTS[key])
+        return text.replace("%(choices)s", values.get("choices", ""))
+
+
+def pick(wordings: Mapping[str, str], language: str) -> str:
+    """The wording in a language; English serves for those that have none."""
+    return wordings.get(language) or wordings.get("en") or ""

@@ -1,0 +1,258 @@
+"""What drives a turn, for every way in: widget, webhooks, terminal, evaluation. There is no second path.
+
+A turn is a task of the process, never of a socket. It writes its text to the live hub, keeps a checkpoint a second, and
+stores its outcome; each of these writes is refused by the database once the bot has lost the line.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chatbot import redis_pool, store
+from chatbot.live import relay
+from chatbot.live.hub import Hub, hub
+from chatbot.live.log import TurnLog
+from chatbot.store import LoadedTurn
+from chatbot.turn.answer import answer
+from chatbot.turn.values import (
+    Answered,
+    AskedBack,
+    Delta,
+    HandedOff,
+    NoAnswer,
+    Outcome,
+    Refused,
+    TurnFailed,
+)
+from chatbot.wiring import Record, stages_for
+from conversations.models import Message, Turn
+from conversations.services import LineTaken, TurnResult
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_S = 1.0
+STOPPED, MERGED, LOST = "stopped", "merged", "lost"
+
+_OUTCOMES: Mapping[type[Outcome], tuple[Turn.Outcome, str]] = {
+    Answered: (Turn.Outcome.ANSWERED, "answer"),
+    AskedBack: (Turn.Outcome.ASKED_BACK, "ask_back"),
+    NoAnswer: (Turn.Outcome.NO_ANSWER, "no_source"),
+    Refused: (Turn.Outcome.REFUSED, "refused"),
+    HandedOff: (Turn.Outcome.HANDED_OFF, "handed_off"),
+}
+
+
+@dataclass
+class _Running:
+    """A turn in progress. `end` says why it is to end early."""
+
+    turn: str
+    pace: float | None = None
+    task: asyncio.Task[None] | None = None
+    log: TurnLog | None = None
+    end: str = ""
+
+    @property
+    def has_shown(self) -> bool:
+        return self.log is not None and bool(self.log.released)
+
+    def stop(self, why: str) -> None:
+        if not self.end and self.task and not self.task.done():
+            self.end = why
+            self.task.cancel()
+
+
+class Runner:
+    """The turns of this process."""
+
+    def __init__(self, live: Hub) -> None:
+        self._live = live
+        self._running: dict[str, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        live.on_line_lost(self._line_lost)
+        live.on_stop(self.stop)
+
+    def start(self, *, turn: str, conversation: str, pace: float | None = None) -> asyncio.Task[None]:
+        """Begin a turn. One that runs in the conversation and has shown nothing yet is merged into it.
+
+        `pace`: see `chatbot.wiring.stages_for`.
+        """
+        running = _Running(turn, pace)
+        before = self._running.get(conversation)
+        self._running[conversation] = running
+        task = asyncio.create_task(self._run(running, before, conversation), name=f"turn {turn}")
+        running.task = task
+        self._tasks.add(task)  # a task nobody refers to may vanish
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def stop(self, conversation: str) -> None:
+        """The visitor has read enough: the answer ends where it stands."""
+        if running := self._running.get(conversation):
+            if running.log:
+                running.log.freeze()
+            running.stop(STOPPED)
+
+    async def stop_everywhere(self, conversation: str) -> None:
+        """As `stop`, in whichever process the answer is written."""
+        if conversation in self._running:
+            self.stop(conversation)
+        elif redis_pool.configured():
+            await relay.ask_to_stop(conversation)
+
+    async def drain(self) -> None:
+        """Wait for everything that runs (at shutdown, in tests)."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _line_lost(self, log: TurnLog) -> None:
+        running = self._running.get(log.conversation)
+        if running and running.turn == log.turn:
+            running.stop(LOST)
+
+    async def _run(self, running: _Running, before: _Running | None, conversation: str) -> None:
+        try:
+            if before and before.task and not before.task.done():
+                await self._follow(before, running.turn)
+            loaded = await store.load_turn(running.turn)
+            if loaded.running:
+                await self._answer(running, loaded)
+        except asyncio.CancelledError:
+            if running.end == MERGED:
+                loaded = await store.load_turn(running.turn)
+                await store.merge(loaded.pk)
+            elif not running.end:
+                raise
+        except Exception:
+            logger.exception("turn lost", extra={"turn": running.turn})
+        finally:
+            if self._running.get(conversation) is running:
+                del self._running[conversation]
+
+    async def _follow(self, before: _Running, turn: str) -> None:
+        """Let the earlier turn of the conversation end first: at once if it has shown nothing, else when it is done."""
+        if not before.has_shown:
+            before.stop(MERGED)
+        assert before.task
+        while not before.task.done():
+            await asyncio.wait([before.task], timeout=CHECKPOINT_S)
+            loaded = await store.load_turn(turn)
+            with contextlib.suppress(LineTaken):
+                await store.checkpoint(loaded.pk, "")
+
+    async def _answer(self, running: _Running, loaded: LoadedTurn) -> None:
+        record, began = Record(), time.perf_counter()
+        log = running.log = self._live.open(loaded.conversation, loaded.public_id, loaded.epoch)
+        keeping = asyncio.create_task(self._keep(running, loaded, log))
+        try:
+            result = await self._think(loaded, record, log, running.pace)
+        except asyncio.CancelledError:
+            shown = log.freeze()
+            if running.end == LOST:
+                keeping.cancel()
+                await store.complete_shown(loaded.pk, shown)
+                return
+            if running.end != STOPPED:
+                raise
+            result = TurnResult(Turn.Outcome.STOPPED, shown, Message.State.STOPPED, "answer")
+        finally:
+            keeping.cancel()
+            self._live.close(log)
+        took = (time.perf_counter() - began) * 1000
+        fields = record.as_fields() | dict(result.record) | {"total_ms": round(took)}
+        if log.first_at is not None:
+            fields["first_text_ms"] = round((log.first_at - began) * 1000)
+        await self._store(loaded, _with_record(result, fields, record), log)
+
+    async def _think(self, loaded: LoadedTurn, record: Record, log: TurnLog, pace: float | None) -> TurnResult:
+        """Run the stages; give the text to the hub as it comes."""
+        outcome: Outcome | None = None
+        written = ""
+        try:
+            stages = stages_for(loaded.question, record, pace=pace)
+            async with contextlib.aclosing(answer(loaded.question, stages)) as items:
+                async for item in items:
+                    if isinstance(item, Delta):
+                        written += item.text
+                        self._live.write(log, item.text)
+                    else:
+                        outcome = item
+        except TurnFailed as problem:
+            logger.warning("turn failed", extra={"turn": loaded.public_id, "code": problem.code})
+            return self._failed(loaded, record, written, problem.code)
+        except Exception:
+            logger.exception("turn failed", extra={"turn": loaded.public_id})
+            return self._failed(loaded, record, written, "internal")
+        assert outcome is not None
+        if rest := outcome.text.removeprefix(written):
+            self._live.write(log, rest)
+        return _result(outcome)
+
+    def _failed(self, loaded: LoadedTurn, record: Record, written: str, code: str) -> TurnResult:
+        if written:
+            return TurnResult(Turn.Outcome.FAILED, written, Message.State.INTERRUPTED, "answer", record={"error": code})
+        replies = stages_for(loaded.question, Record()).replies
+        text = replies.say("failed", record.language or loaded.question.inbox.language)
+        return TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": code})
+
+    async def _keep(self, running: _Running, loaded: LoadedTurn, log: TurnLog) -> None:
+        """Keep what was shown once a second, which renews the turn's lease; refused: the line is lost."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_S)
+            try:
+                await store.checkpoint(loaded.pk, log.shown)
+            except LineTaken:
+                log.freeze()
+                running.stop(LOST)
+                return
+            except Exception:  # a database away for a moment; the next second tries again
+                logger.warning("checkpoint failed", extra={"turn": loaded.public_id})
+
+    async def _store(self, loaded: LoadedTurn, result: TurnResult, log: TurnLog) -> None:
+        try:
+            await store.finish(loaded.pk, result)
+        except LineTaken:
+            logger.info("a late answer was refused", extra={"turn": loaded.public_id})
+            await store.complete_shown(loaded.pk, log.shown)
+
+
+def _result(outcome: Outcome) -> TurnResult:
+    kind, label = _OUTCOMES[type(outcome)]
+    record: dict[str, object] = {}
+    if isinstance(outcome, Answered):
+        label = outcome.source or label
+        record["source"] = outcome.source
+        if outcome.cached:
+            record["model"] = "cache"
+    return TurnResult(
+        outcome=kind,
+        text=outcome.text,
+        kind=label,
+        citations=[citation.as_dict() for citation in outcome.citations],
+        hand_off_reason="visitor_asked" if isinstance(outcome, HandedOff) else "",
+        record=record,
+    )
+
+
+def _with_record(result: TurnResult, fields: Mapping[str, object], record: Record) -> TurnResult:
+    return TurnResult(
+        outcome=result.outcome,
+        text=result.text,
+        state=result.state,
+        kind=result.kind,
+        citations=result.citations,
+        hand_off_reason=result.hand_off_reason,
+        mood=record.verdict.mood if record.verdict else "",
+        record=fields,
+    )
+
+
+_runners: dict[int, Runner] = {}
+
+
+def runner() -> Runner:
+    """The runner of this process's hub."""
+    return _runners.setdefault(id(hub()), Runner(hub()))

@@ -1,0 +1,208 @@
+"""Work that may wait, by kind; taken by Celery workers or, in the trial, by threads of the server.
+
+The rows of `workspace.models.Job` are the truth. Celery only wakes a worker; `sweep` finds what a dead one left behind.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import httpx
+from celery import shared_task
+from django.conf import settings
+from django.db import connection
+
+from chatbot import redis_pool
+from chatbot.live.hub import Hub, hub
+from chatbot.live.relay import Relay
+from chatbot.markdown import plain
+from chatbot.platforms.adapter import Adapter, Outgoing, Sent, split
+from chatbot.platforms.registry import adapter_for
+from chatbot.runner import Runner, runner
+from chatbot.wiring import close_providers
+from conversations import services
+from conversations.models import Author, Message, Turn
+from knowledge.tasks import HANDLERS as KNOWLEDGE
+from workspace import fetch, leases
+from workspace.leases import GiveUp, Handler, RetryLater
+from workspace.models import Job
+
+logger = logging.getLogger(__name__)
+
+SEND_S = 15.0
+BETWEEN_PARTS_S = 1.0
+DEFAULT_RETRY_S = 5.0
+POLL_S = 2.0
+SWEEP_S = 5.0
+
+
+def answer_turn(job: Job) -> None:
+    """Answer a platform's message: on the server's own loop when this is the server, else on one of our own."""
+    turn = Turn.objects.of(job.workspace_id).select_related("conversation").get(public_id=job.payload["turn"])
+    loop = hub().loop
+    if loop is not None and not loop.is_closed():
+        asyncio.run_coroutine_threadsafe(_answer_here(turn), loop).result()
+    else:
+        asyncio.run(_answer_alone(turn))
+    turn.refresh_from_db()
+    if turn.outcome == Turn.Outcome.RUNNING:
+        raise RetryLater(1.0, "the turn did not end")
+
+
+async def _answer_here(turn: Turn) -> None:
+    await runner().start(turn=turn.public_id, conversation=turn.conversation.public_id, pace=0)
+
+
+async def _answer_alone(turn: Turn) -> None:
+    live = Hub()
+    live.start()
+    relay = Relay(live) if redis_pool.configured() else None
+    if relay:
+        relay.start()
+    try:
+        await Runner(live).start(turn=turn.public_id, conversation=turn.conversation.public_id, pace=0)
+    finally:
+        if relay:
+            await relay.stop()
+        await live.stop()
+        await close_providers()
+
+
+def deliver_message(job: Job) -> None:
+    """Send a message to its platform, part by part; a second try goes on after the last part that was sent."""
+    message = (
+        Message.objects.of(job.workspace_id)
+        .select_related("conversation__inbox", "agent")
+        .get(public_id=job.payload["message"])
+    )
+    inbox = message.conversation.inbox
+    adapter = adapter_for(inbox.kind, inbox.credentials)
+    text = plain(message.text) if message.author == Author.BOT else message.text
+    parts = list(split(text, adapter.limits))
+    done = int(job.progress.get("sent", 0))
+    with _client(adapter, inbox.credentials) as http:
+        for at, part in enumerate(parts[done:], done):
+            if at > done:
+                time.sleep(BETWEEN_PARTS_S)
+            sent = _send(adapter, http, _outgoing(message, part, at))
+            if sent.outcome == "retry_later":
+                raise RetryLater(sent.retry_after or DEFAULT_RETRY_S * job.attempts, sent.detail)
+            if sent.outcome != "sent":
+                Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.FAILED)
+                raise GiveUp(f"{sent.outcome}: {sent.detail}")
+            leases.report_progress(job, {"sent": at + 1, "of": len(parts), "id": sent.message_id or ""})
+    Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.SENT)
+
+
+def _client(adapter: Adapter, credentials: dict[str, str]) -> httpx.Client:
+    if adapter.sends_outside:
+        try:
+            fetch.check_url(str(credentials.get("url") or ""))
+        except fetch.FetchRefused as reason:
+            raise GiveUp(f"the inbox's address is refused: {reason}") from None
+        return fetch.guarded_client()
+    return httpx.Client(timeout=SEND_S, follow_redirects=False, trust_env=False)
+
+
+def _send(adapter: Adapter, http: httpx.Client, part: Outgoing) -> Sent:
+    try:
+        return adapter.send(http, part)
+    except fetch.FetchRefused as reason:
+        return Sent("permanent_failure", detail=str(reason))
+    except httpx.HTTPError as problem:
+        return Sent("retry_later", detail=type(problem).__name__)
+
+
+def _outgoing(message: Message, text: str, at: int) -> Outgoing:
+    conversation = message.conversation
+    return Outgoing(
+        id=f"{message.public_id}-{at}" if at else message.public_id,
+        text=text,
+        author=message.author,
+        thread_id=conversation.external_id or conversation.public_id,
+        created_at=message.created_at,
+        citations=message.citations,
+        reply_context=conversation.reply_context or {},
+    )
+
+
+HANDLERS: dict[str, Handler] = {
+    **KNOWLEDGE,
+    services.ANSWER_JOB: answer_turn,
+    services.DELIVER_JOB: deliver_message,
+}
+
+
+# --- Celery ------------------------------------------------------------------------------------------------------------
+@shared_task(ignore_result=True)
+def work() -> None:
+    """Do everything that is due."""
+    while leases.run_next(HANDLERS):
+        pass
+
+
+@shared_task(ignore_result=True)
+def sweep() -> None:
+    """End turns whose process died, and do what was left behind."""
+    services.sweep_turns()
+    work()
+
+
+def ring_celery() -> None:
+    """Wake a Celery worker. With the broker away nothing is lost: the sweep finds the row."""
+    try:
+        work.apply_async(retry=False, expires=30)
+    except Exception as problem:  # the broker's client raises whatever its transport raises
+        logger.warning("Celery was not woken", extra={"problem": type(problem).__name__})
+
+
+# --- threads of the server ---------------------------------------------------------------------------------------------
+class WorkerThreads:
+    """Does the jobs inside the server's process, for the trial."""
+
+    def __init__(self, count: int) -> None:
+        self._wake, self._over = threading.Semaphore(0), threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop, args=(self._work, POLL_S), name=f"worker {at}", daemon=True)
+            for at in range(count)
+        ]
+        if count:
+            self._threads.append(
+                threading.Thread(target=self._loop, args=(services.sweep_turns, SWEEP_S), name="sweeper", daemon=True)
+            )
+
+    def start(self) -> None:
+        leases.on_enqueue(self._wake.release)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        for _ in self._threads:
+            self._wake.release()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _work(self) -> None:
+        while not self._over.is_set() and leases.run_next(HANDLERS):
+            pass
+
+    def _loop(self, step: Callable[[], object], every_s: float) -> None:
+        while not self._over.is_set():
+            try:
+                step()
+            except Exception:
+                logger.exception("worker step failed")
+            connection.close()
+            if step == self._work:
+                self._wake.acquire(timeout=every_s)
+            else:
+                self._over.wait(every_s)
+
+
+def connect_bells() -> None:
+    """Let `workspace.leases.enqueue` wake Celery where there is a broker."""
+    if settings.CELERY_BROKER_URL:
+        leases.on_enqueue(ring_celery)

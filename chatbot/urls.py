@@ -1,0 +1,47 @@
+"""Where everything is."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+
+from chatbot.web import health, webhooks
+from chatbot.web.api import api
+from chatbot.web.pages import analytics, desk, knowledge, shop, signing_in, widget
+
+urlpatterns = [
+    path("", signing_in.home),
+    path("login/", signing_in.SignIn.as_view(), name="login"),
+    path("login/link/<str:secret>/", signing_in.login_link, name="login-link"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("i18n/", include("django.conf.urls.i18n")),
+    # agents
+    path("desk/", desk.desk, name="desk"),
+    path("desk/rows/", desk.rows, name="desk-rows"),
+    path("desk/<str:conversation>/", desk.desk, name="conversation"),
+    path("desk/<str:conversation>/line/", desk.line, name="desk-line"),
+    path("desk/<str:conversation>/about/", desk.about, name="desk-about"),
+    path("desk/<str:conversation>/<str:action>/", desk.act, name="desk-act"),
+    path("knowledge/", knowledge.collections, name="knowledge"),
+    path("knowledge/new/", knowledge.create, name="knowledge-create"),
+    path("knowledge/try/", knowledge.trial, name="knowledge-try"),
+    path("knowledge/documents/<str:document>/", knowledge.document, name="document"),
+    path("knowledge/documents/<str:document>/<str:action>/", knowledge.change, name="document-change"),
+    path("knowledge/<str:collection>/", knowledge.collection, name="collection"),
+    path("knowledge/<str:collection>/documents/", knowledge.documents, name="knowledge-documents"),
+    path("knowledge/<str:collection>/upload/", knowledge.upload, name="knowledge-upload"),
+    path("analytics/", analytics.overview, name="analytics"),
+    path("analytics/turns/", analytics.turns, name="analytics-turns"),
+    path("admin/", admin.site.urls),
+    # visitors
+    path("shop/", shop.shop, name="shop"),
+    path("widget/loader.js", widget.loader, name="widget-loader"),
+    path("widget/<str:inbox>/", widget.frame, name="widget-frame"),
+    path("widget/<str:inbox>/session/", widget.session, name="widget-session"),
+    path("widget/<str:inbox>/session/check/", widget.check, name="widget-session-check"),
+    path("widget/<str:inbox>/passages/<str:passage>/", widget.passage, name="widget-passage"),
+    # programs
+    path("api/v1/", api.urls),
+    path("webhooks/<str:inbox>/", webhooks.Webhook.as_view(), name="webhook"),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+]

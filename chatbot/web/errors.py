@@ -1,0 +1,34 @@
+"""Every error a client can get: a code for machines and a sentence in the reader's language."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, override
+
+SENTENCES: dict[str, str] = {
+    "empty": gettext_noop("Please type a message first."),
+    "too_long": gettext_noop("This message is too long: at most 8,000 characters. It is still in the text box."),
+    "malformed": gettext_noop("This could not be understood. Please reload the page."),
+    "binary": gettext_noop("Only text can be sent here."),
+    "client_id_reused": gettext_noop("This message was sent before with other words. Please send it again."),
+    "rate": gettext_noop("That was a lot at once. Please wait a moment and send it again."),
+    "session": gettext_noop("This conversation is no longer open here. Please reload the page."),
+    "not_waiting": gettext_noop("You are not in the queue any more."),
+    "already_taken": gettext_noop("Another agent has this conversation: %(holder)s."),
+    "not_holder": gettext_noop("Take over the conversation first."),
+    "unknown_collection": gettext_noop("There is no collection of that name."),
+    "not_found": gettext_noop("That does not exist."),
+    "forbidden": gettext_noop("Your role does not allow this."),
+    "unauthorised": gettext_noop("A valid API key is needed."),
+    "too_large": gettext_noop("This is too large."),
+    "internal": gettext_noop("Something went wrong on our side. Nothing you wrote is lost."),
+    "model_unavailable": gettext_noop("The language model could not be reached; this answer quotes our documents instead."),
+    "details": gettext_noop("Please give an e-mail address or a phone number that can be reached."),
+}  # fmt: skip
+
+
+def sentence(code: str, language: str | None = None, **values: str) -> str:
+    """The sentence for a code, in `language` or in the active one."""
+    text = SENTENCES.get(code, SENTENCES["internal"])
+    if language is None:
+        return _(text) % values if values else _(text)
+    with override("zh-hans" if language.lower().startswith("zh") else "en"):
+        return _(text) % values if values else _(text)

@@ -1,0 +1,57 @@
+"""What goes over the wire about events and messages, for visitors and for agents."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chatbot.markdown import render
+from conversations.events import EventView, MessageView
+from conversations.models import Author
+from conversations.queue import QueuePlace
+
+VISITOR_DATA = {"reason", "agent", "outcome", "error", "turn"}
+
+
+def event_frame(event: EventView) -> dict[str, Any]:
+    """An event as a visitor sees it."""
+    frame: dict[str, Any] = {
+        "type": "event",
+        "seq": event.seq,
+        "kind": event.type,
+        "at": event.at.isoformat(),
+        "data": {key: value for key, value in event.data.items() if key in VISITOR_DATA},
+    }
+    if event.message:
+        frame["message"] = message_frame(event.message)
+    return frame
+
+
+def message_frame(message: MessageView) -> dict[str, Any]:
+    """A message. Bot texts are rendered here; what people type is text and stays text."""
+    frame: dict[str, Any] = {
+        "id": message.id,
+        "author": message.author,
+        "at": message.created_at.isoformat(),
+        "state": message.state,
+        "kind": message.kind,
+    }
+    if message.author == Author.BOT:
+        frame |= {
+            "turn": message.turn,
+            "html": render(message.text),
+            "citations": [citation_frame(citation) for citation in message.citations],
+        }
+    else:
+        frame |= {"text": message.text}
+    if message.client_id and message.author == Author.VISITOR:
+        frame["client_id"] = message.client_id
+    if message.agent_name:
+        frame["name"] = message.agent_name
+    return frame
+
+
+def citation_frame(citation: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: citation.get(key, "") for key in ("n", "passage", "title", "heading", "quote", "url")}
+
+
+def queue_frame(place: QueuePlace) -> dict[str, Any]:
+    return {"type": "queue", "place": place.place, "online": place.online, "wait_s": place.wait_s}

@@ -1,0 +1,1 @@
+"""Pages: the widget's frame, the desk, knowledge, analytics, signing in."""

@@ -1,0 +1,180 @@
+"""Collections and documents: what is in, what became of it, and what a question would find."""
+
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from chatbot.markdown import render as render_markdown
+from chatbot.trial_question import Tried, try_question
+from chatbot.web.access import member_page
+from knowledge import services
+from knowledge.ingest.extract import READERS, WORDS
+from knowledge.models import Chunk, Collection, Document
+from workspace.models import Job, Membership
+from workspace.roles import Action
+
+PAGE = 50
+CHUNKS_SHOWN = 200
+LONGEST_NAME = 80
+
+
+@require_GET
+@member_page(Action.READ_CONVERSATIONS)
+def collections(request: HttpRequest, member: Membership) -> HttpResponse:
+    kept = Q(documents__deleted_at__isnull=True)
+    rows = Collection.objects.of(member.workspace).annotate(kept=Count("documents", filter=kept)).order_by("name")
+    return render(request, "knowledge/collections.html", {"collections": rows, "manages": _manages(member)})
+
+
+@require_POST
+@member_page(Action.MANAGE_KNOWLEDGE)
+def create(request: HttpRequest, member: Membership) -> HttpResponse:
+    name = request.POST.get("name", "").strip()
+    if not name or len(name) > LONGEST_NAME:
+        messages.error(request, _("Give the collection a name of at most 80 characters."))
+        return redirect("knowledge")
+    made = services.find_or_create_collection(workspace=member.workspace, name=name)
+    return redirect("collection", collection=made.public_id)
+
+
+@require_GET
+@member_page(Action.READ_CONVERSATIONS)
+def collection(request: HttpRequest, member: Membership, collection: str) -> HttpResponse:
+    found = _find(member, collection)
+    return render(request, "knowledge/collection.html", _context(request, member, found))
+
+
+@require_GET
+@member_page(Action.READ_CONVERSATIONS)
+def documents(request: HttpRequest, member: Membership, collection: str) -> HttpResponse:
+    """The list alone; it asks for itself again while something is being read or built."""
+    return render(request, "knowledge/_documents.html", _context(request, member, _find(member, collection)))
+
+
+@require_POST
+@member_page(Action.MANAGE_KNOWLEDGE)
+def upload(request: HttpRequest, member: Membership, collection: str) -> HttpResponse:
+    found = _find(member, collection)
+    taken, known = 0, 0
+    for file in request.FILES.getlist("files"):
+        name = file.name or ""
+        if (file.size or 0) > settings.UPLOAD_MAX_BYTES:
+            messages.error(request, f"{name}: {WORDS['too_large']}")
+            continue
+        added = services.add_file(collection=found, name=name, data=file.read(), actor=member.user.public_id)
+        taken, known = taken + (added is not None), known + (added is None)
+    if taken:
+        messages.success(request, ngettext("%d file is being read.", "%d files are being read.", taken) % taken)
+    if known:
+        messages.info(request, ngettext("%d file is unchanged.", "%d files are unchanged.", known) % known)
+    if not request.FILES:
+        messages.error(request, _("Choose at least one file."))
+    return redirect("collection", collection=collection)
+
+
+@require_GET
+@member_page(Action.READ_CONVERSATIONS)
+def document(request: HttpRequest, member: Membership, document: str) -> HttpResponse:
+    """A document as it was cut."""
+    found = _document(member, document)
+    chunks = Chunk.objects.of(member.workspace).filter(document=found).select_related("entry")
+    shown = [
+        (chunk, render_markdown(chunk.text) if chunk.kind != Chunk.Kind.QUESTION else "")
+        for chunk in chunks[:CHUNKS_SHOWN]
+    ]
+    context = {"document": found, "chunks": shown, "count": chunks.count(), "words": WORDS.get(found.error, "")}
+    return render(request, "knowledge/document.html", context | {"manages": _manages(member)})
+
+
+@require_POST
+@member_page(Action.MANAGE_KNOWLEDGE)
+def change(request: HttpRequest, member: Membership, document: str, action: str) -> HttpResponse:
+    """Delete a document, or read a failed one again."""
+    found = _document(member, document)
+    if action == "delete":
+        services.delete_document(document=found, actor=member.user.public_id)
+        messages.success(request, _("“%s” is deleted: it can no longer be found.") % found.title)
+    elif action == "retry" and found.status == Document.Status.FAILED:
+        services.retry_document(document=found)
+    else:
+        raise Http404
+    return redirect("collection", collection=found.collection.public_id)
+
+
+@require_GET
+@member_page(Action.READ_CONVERSATIONS)
+def trial(request: HttpRequest, member: Membership) -> HttpResponse:
+    """Ask a question as a visitor would, and see what was found and what would be answered."""
+    question = request.GET.get("question", "").strip()[:1_000]
+    chosen = request.GET.get("collection", "")
+    tried: Tried | None = None
+    if question:
+        tried = async_to_sync(try_question)(
+            workspace=member.workspace, question=question, collections=[chosen] if chosen else []
+        )
+    context = {
+        "question": question,
+        "chosen": chosen,
+        "collections": services.collections_of(member.workspace),
+        "tried": tried,
+        "html": render_markdown(tried.text) if tried else "",
+    }
+    return render(request, "knowledge/try.html", context)
+
+
+def _manages(member: Membership) -> bool:
+    return member.may(Action.MANAGE_KNOWLEDGE)
+
+
+def _find(member: Membership, public_id: str) -> Collection:
+    found = Collection.objects.of(member.workspace).filter(public_id=public_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _document(member: Membership, public_id: str) -> Document:
+    found = (
+        Document.objects.of(member.workspace).kept().select_related("collection").filter(public_id=public_id).first()
+    )
+    if found is None:
+        raise Http404
+    return found
+
+
+def _context(request: HttpRequest, member: Membership, found: Collection) -> dict[str, Any]:
+    rows = (
+        Document.objects.of(member.workspace)
+        .kept()
+        .filter(collection=found)
+        .annotate(pieces=Count("chunks"))
+        .defer("content")
+        .order_by("-pk")
+    )
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    building = (
+        Job.objects.of(member.workspace)
+        .filter(kind=services.PUBLISH_JOB, payload={"collection": found.public_id})
+        .exclude(status=Job.Status.DONE)
+        .order_by("-pk")
+        .first()
+    )
+    under_way = rows.filter(status__in=[Document.Status.QUEUED, Document.Status.READ]).exists()
+    return {
+        "collection": found,
+        "page": page,
+        "documents": [(row, WORDS.get(row.error, "")) for row in page.object_list],
+        "building": building,
+        "under_way": under_way or (building is not None and building.status != Job.Status.DEAD),
+        "types": ", ".join(sorted(READERS)),
+        "manages": _manages(member),
+    }

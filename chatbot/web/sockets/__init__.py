@@ -1,0 +1,1 @@
+"""WebSockets: the visitor's and the agent's."""

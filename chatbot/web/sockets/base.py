@@ -1,0 +1,167 @@
+"""What every socket of ours has in common.
+
+Channels runs a thread hop on every frame and every layer event to close old connections; here database work happens only
+in `chatbot.crossing`, which looks after its own. A handler awaits nothing longer than a query: turns are tasks of the
+process.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from chatbot.web.errors import sentence
+from conversations.broadcast import Doorbell
+from conversations.services import ConversationError
+
+logger = logging.getLogger(__name__)
+
+MAX_FRAME = 64 * 1024
+BURST, PER_S = 20, 2.0
+
+CLOSE_SESSION = 4001
+CLOSE_NOT_ALLOWED = 4003
+
+
+class BadFrame(Exception):
+    """A frame that is not ours. `code` is for the client."""
+
+    def __init__(self, code: str = "malformed") -> None:
+        self.code = code
+        super().__init__(code)
+
+
+class Socket(AsyncWebsocketConsumer):
+    """A WebSocket that speaks JSON objects with a ``type``, one handler a type."""
+
+    handlers: Mapping[str, Callable[[Any, dict[str, Any]], Awaitable[None]]] = {}
+    language = "en"
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels' own, without its thread hop."""
+        handler = getattr(self, message["type"].replace(".", "_"), None)
+        if handler is None:
+            raise ValueError(f"no handler for {message['type']}")
+        await handler(message)
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        self._tokens, self._filled_at = float(BURST), time.monotonic()
+        self._catching_up: asyncio.Task[None] | None = None
+        self._more = False
+        if not _same_origin(self.scope):
+            await self.close(CLOSE_NOT_ALLOWED)
+            return
+        await self.connect()
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        if self._catching_up:
+            self._catching_up.cancel()
+        await self.disconnect(message.get("code"))
+        raise StopConsumer
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        reference = None
+        try:
+            frame = _parse(text_data)
+            reference = frame.get("id") if isinstance(frame.get("id"), str) else None
+            handler = self.handlers.get(frame["type"])
+            if handler is None:
+                raise BadFrame
+            if not self._has_room():
+                raise BadFrame("rate")
+            await handler(self, frame)
+        except BadFrame as problem:
+            await self.say_error(problem.code, reference)
+        except ConversationError as problem:
+            await self.say_error(problem.code, reference)
+        except Exception:
+            logger.exception("frame failed")
+            await self.say_error("internal", reference)
+
+    async def say(self, **frame: Any) -> None:
+        await self.send(text_data=orjson.dumps(frame).decode())
+
+    async def say_error(self, code: str, reference: str | None = None) -> None:
+        more = {"id": reference} if reference else {}
+        await self.say(type="error", code=code, text=sentence(code, self.language), **more)
+
+    # --- a watcher of the hub ---
+    async def send_live(self, frame: str) -> None:
+        await self.send(text_data=frame)
+
+    def rung(self, bell: Doorbell) -> None:
+        self.ring()
+
+    def ring(self) -> None:
+        """There is news: read it in a task. Rings that come meanwhile are one more round."""
+        self._more = True
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = asyncio.create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        try:
+            while self._more:
+                self._more = False
+                await self.catch_up()
+        except Exception:
+            logger.exception("catching up failed")
+
+    async def catch_up(self) -> None:
+        """Send what the record has beyond this socket's cursor."""
+        raise NotImplementedError
+
+    def _has_room(self) -> bool:
+        now = time.monotonic()
+        self._tokens = min(float(BURST), self._tokens + (now - self._filled_at) * PER_S)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def text_of(frame: Mapping[str, Any], name: str, longest: int = 100_000) -> str:
+    """A string of a frame. Raises `BadFrame`."""
+    value = frame.get(name, "")
+    if not isinstance(value, str) or len(value) > longest:
+        raise BadFrame
+    return value
+
+
+def number_of(frame: Mapping[str, Any], name: str) -> int:
+    value = frame.get(name, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise BadFrame
+    return value
+
+
+def _parse(text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise BadFrame("binary")
+    if len(text) > MAX_FRAME:
+        raise BadFrame("too_long")
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadFrame from None
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        raise BadFrame
+    return frame
+
+
+def _same_origin(scope: Mapping[str, Any]) -> bool:
+    """A browser's page must be ours to the letter: same scheme, host and port. Programs send no origin."""
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin")
+    if origin is None:
+        return True
+    page = urlsplit(origin.decode("latin-1"))
+    secure = scope.get("scheme") == "wss" or headers.get(b"x-forwarded-proto") == b"https"
+    host: str = headers.get(b"host", b"").decode("latin-1")
+    return bool(page.netloc == host and page.scheme == ("https" if secure else "http"))

@@ -1,0 +1,146 @@
+"""The visitor's socket. The protocol is described in docs/protocol.md."""
+
+import re
+from typing import Any
+
+import orjson
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from chatbot import handover, store
+from chatbot.crossing import cross
+from chatbot.live.hub import hub
+from chatbot.runner import runner
+from chatbot.tokens import BadToken, Visitor, read_visitor_token
+from chatbot.web.frames import event_frame, queue_frame
+from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, number_of, text_of
+from chatbot.web.visitor_cookie import cookie_name
+from conversations import services
+from conversations.models import Conversation, Status
+from conversations.queue import queue_place
+
+PAGE = 200
+_PHONE = re.compile(r"[+\d][\d\s().-]{5,24}")
+
+
+class WidgetSocket(Socket):
+    """One visitor, one conversation. The first frame must be ``hello``."""
+
+    conversation: Conversation | None = None
+    after = 0
+
+    async def connect(self) -> None:
+        self.inbox = self.scope["url_route"]["kwargs"]["inbox"]
+        await self.accept()
+
+    async def disconnect(self, code: int) -> None:
+        if self.conversation:
+            hub().unwatch(self.conversation.public_id, self)
+
+    async def hello(self, frame: dict[str, Any]) -> None:
+        """Prove who it is, get what was missed, and follow what is being written."""
+        if self.conversation:
+            raise BadFrame
+        self.language = text_of(frame, "language", 12) or "en"
+        self.after = number_of(frame, "after")
+        try:
+            visitor = read_visitor_token(self._token(frame), inbox=self.inbox)
+            self.conversation = await cross(_conversation_of, visitor)
+        except (BadToken, Conversation.DoesNotExist):
+            await self.say_error("session")
+            await self.close(CLOSE_SESSION)
+            return
+        live = frame.get("live") if isinstance(frame.get("live"), dict) else {}
+        await self.say(type="welcome", conversation=self.conversation.public_id, status=self.conversation.status)
+        await self.catch_up()
+        hub().watch(
+            self.conversation.public_id, self, turn=text_of(live or {}, "turn", 40), at=number_of(live or {}, "at")
+        )
+        self.ring()  # what was announced between reading and watching
+
+    async def say_text(self, frame: dict[str, Any]) -> None:
+        """The visitor speaks; the bot's turn begins if it holds the line."""
+        conversation = self._joined()
+        client_id = text_of(frame, "id", 64)
+        if not client_id:
+            raise BadFrame
+        added = await cross(
+            services.add_visitor_message,
+            conversation_id=conversation.pk,
+            text=text_of(frame, "text"),
+            client_id=client_id,
+            language=self.language,
+        )
+        if added.duplicate:
+            await self.say(type="known", id=client_id, seq=added.message.seq)
+        elif added.turn:
+            runner().start(turn=added.turn.public_id, conversation=conversation.public_id)
+
+    async def stop(self, frame: dict[str, Any]) -> None:
+        await runner().stop_everywhere(self._joined().public_id)
+
+    async def person(self, frame: dict[str, Any]) -> None:
+        await cross(handover.request_person, self._joined())
+
+    async def bot(self, frame: dict[str, Any]) -> None:
+        conversation = self._joined()
+        turn = await cross(services.back_to_bot, conversation_id=conversation.pk)
+        if turn:
+            runner().start(turn=turn.public_id, conversation=conversation.public_id)
+
+    async def details(self, frame: dict[str, Any]) -> None:
+        """The visitor leaves a way to be reached."""
+        email, phone = text_of(frame, "email", 200).strip(), text_of(frame, "phone", 40).strip()
+        if not _reachable(email, phone):
+            raise BadFrame("details")
+        await cross(services.leave_details, conversation_id=self._joined().pk, email=email, phone=phone)
+
+    async def ping(self, frame: dict[str, Any]) -> None:
+        await self.say(type="pong")
+        if self.conversation:
+            await self.catch_up()
+
+    handlers = {
+        "hello": hello,
+        "say": say_text,
+        "stop": stop,
+        "person": person,
+        "bot": bot,
+        "details": details,
+        "ping": ping,
+    }
+
+    async def catch_up(self) -> None:
+        conversation = self._joined()
+        while events := await store.read_events(conversation.pk, self.after, PAGE):
+            for event in events:
+                self.after = event.seq
+                await self.send(text_data=orjson.dumps(event_frame(event)).decode())
+            if len(events) < PAGE:
+                break
+        await cross(conversation.refresh_from_db, fields=["status", "waiting_since"])
+        if conversation.status == Status.QUEUED:
+            await self.say(**queue_frame(await cross(queue_place, conversation)))
+
+    def _token(self, frame: dict[str, Any]) -> str:
+        return text_of(frame, "token", 2_000) or self.scope.get("cookies", {}).get(cookie_name(self.inbox), "")
+
+    def _joined(self) -> Conversation:
+        if self.conversation is None:
+            raise BadFrame("session")
+        return self.conversation
+
+
+def _conversation_of(visitor: Visitor) -> Conversation:
+    return Conversation.every.select_related("inbox", "contact").get(
+        public_id=visitor.conversation, contact__public_id=visitor.contact, inbox__active=True
+    )
+
+
+def _reachable(email: str, phone: str) -> bool:
+    try:
+        if email:
+            validate_email(email)
+    except ValidationError:
+        return False
+    return bool(email or phone) and (not phone or _PHONE.fullmatch(phone) is not None)

@@ -1,0 +1,41 @@
+// Sticks to the newest message while the reader is there; else offers a way down.
+
+const NEAR = 80;
+
+export class Bottom {
+  constructor() {
+    this.box = /** @type {HTMLElement} */ (document.getElementById("scroll"));
+    this.button = /** @type {HTMLElement} */ (document.getElementById("down"));
+    this.stuck = true;
+    this.own = 0;
+    this.box.addEventListener("scroll", () => {
+      if (Math.abs(this.box.scrollTop - this.own) < 2) return; // our own move
+      this.stuck = this.#distance() < NEAR;
+      if (this.stuck) this.button.hidden = true;
+    });
+    this.button.querySelector("button")?.addEventListener("click", () => this.go());
+    new ResizeObserver(() => this.stuck && this.#move()).observe(this.box);
+  }
+
+  /** Something was added. */
+  keep() {
+    if (this.stuck) this.#move();
+    else this.button.hidden = this.#distance() < NEAR;
+  }
+
+  /** Down, whatever the reader was reading. */
+  go() {
+    this.stuck = true;
+    this.button.hidden = true;
+    this.#move();
+  }
+
+  #move() {
+    this.box.scrollTop = this.box.scrollHeight;
+    this.own = this.box.scrollTop;
+  }
+
+  #distance() {
+    return this.box.scrollHeight - this.box.clientHeight - this.box.scrollTop;
+  }
+}
