@@ -22,6 +22,17 @@ def render(text: str) -> str:
     return _clean(_parser().render(text))
 
 
+def render_cut(text: str) -> str:
+    """As `render`, for a text that ends in mid-sentence: what was opened there is closed."""
+    if len(re.findall(r"^```", text, re.MULTILINE)) % 2:
+        return render(f"{text}\n```")
+    last = text.rsplit("\n\n", 1)[-1]
+    for mark in ("`", "**", "~~"):
+        if last.count(mark) % 2:
+            text = text[: -len(mark)] if text.endswith(mark) else text.rstrip() + mark
+    return render(re.sub(r"\[[^\]\n]*(?:\]\([^)\n]*)?$", "", text))
+
+
 def closed_blocks(text: str) -> tuple[int, str]:
     """How many characters of `text` belong to blocks that nothing appended can change, and their HTML.
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chatbot.markdown import render
+from chatbot.markdown import render, render_cut
 from conversations.events import EventView, MessageView
-from conversations.models import Author
+from conversations.models import Author, Message
 from conversations.queue import QueuePlace
 
 VISITOR_DATA = {"reason", "agent", "outcome", "error", "turn"}
@@ -37,7 +37,7 @@ def message_frame(message: MessageView) -> dict[str, Any]:
     if message.author == Author.BOT:
         frame |= {
             "turn": message.turn,
-            "html": render(message.text),
+            "html": bot_html(message),
             "citations": [citation_frame(citation) for citation in message.citations],
         }
     else:
@@ -47,6 +47,10 @@ def message_frame(message: MessageView) -> dict[str, Any]:
     if message.agent_name:
         frame["name"] = message.agent_name
     return frame
+
+
+def bot_html(message: MessageView) -> str:
+    return render(message.text) if message.state == Message.State.COMPLETE else render_cut(message.text)
 
 
 def citation_frame(citation: Mapping[str, Any]) -> dict[str, Any]:

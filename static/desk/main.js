@@ -1,5 +1,5 @@
 // The desk: one socket tells what changed; lists and the line come as HTML, the open thread's events come rendered.
-import { fill, make, outward } from "../shared/safe.js";
+import { make, outward, place } from "../shared/safe.js";
 import { Socket } from "../shared/socket.js";
 import { Stream } from "../shared/stream.js";
 import { localise } from "../shared/times.js";
@@ -60,7 +60,7 @@ function event(message) {
   const near = isNear();
   if (message.html.trim()) {
     const holder = make("ol");
-    fill(holder, message.html);
+    place(holder, message.html);
     localise(holder);
     const element = holder.firstElementChild;
     if (element) {
@@ -105,7 +105,7 @@ function refreshList() {
     const answer = await fetch(`${list.dataset.rows}?view=${view}&open=${open}`, { credentials: "same-origin" });
     if (!answer.ok) return;
     const top = list.querySelector(".rows")?.scrollTop ?? 0;
-    fill(list, await answer.text());
+    place(list, await answer.text());
     list.querySelector(".rows")?.scrollTo(0, top);
     localise(list);
   }, REFRESH_MS);
@@ -113,17 +113,17 @@ function refreshList() {
 
 /** Refresh a part of the thread; a reply being typed is kept. @param {"line" | "about"} part */
 async function refresh(part) {
-  const place = document.getElementById(part);
+  const home = document.getElementById(part);
   const address = thread?.dataset[part];
-  if (!place || !address) return;
-  const box = place.querySelector("textarea");
+  if (!home || !address) return;
+  const box = home.querySelector("textarea");
   const typed = box?.value ?? "";
   const answer = await fetch(address, { credentials: "same-origin" });
   if (!answer.ok) return;
-  fill(place, await answer.text());
-  /** @type {any} */ (window).htmx?.process(place);
-  localise(place);
-  const fresh = place.querySelector("textarea");
+  place(home, await answer.text());
+  /** @type {any} */ (window).htmx?.process(home);
+  localise(home);
+  const fresh = home.querySelector("textarea");
   if (fresh && typed) fresh.value = typed;
 }
 

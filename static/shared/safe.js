@@ -5,14 +5,23 @@
 const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("baton", { createHTML: (html) => html }) ?? null;
 
 /**
- * Fill an element with HTML from our server.
+ * Fill an element with an answer or a passage. Its HTML has no class, style or data; the sanitiser would drop them.
  * @param {Element} element
  * @param {string} html
  */
 export function fill(element, html) {
   const target = /** @type {any} */ (element);
   if (typeof target.setHTML === "function") target.setHTML(html);
-  else target.innerHTML = policy ? policy.createHTML(html) : html;
+  else place(element, html);
+}
+
+/**
+ * Fill an element with a part of our own pages, as a template of ours has made it.
+ * @param {Element} element
+ * @param {string} html
+ */
+export function place(element, html) {
+  element.innerHTML = policy ? policy.createHTML(html) : html;
 }
 
 /**

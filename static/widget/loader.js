@@ -97,14 +97,17 @@
 
     /** @param {object} message */
     tell(message) {
-      this.frame?.contentWindow?.postMessage({ baton: 1, ...message }, origin);
+      if (this.ready) this.frame?.contentWindow?.postMessage({ baton: 1, ...message }, origin);
     }
 
     /** @param {MessageEvent} event */
     heard(event) {
       if (event.origin !== origin || event.source !== this.frame?.contentWindow || event.data?.baton !== 1) return;
       if (event.data.type === "close") this.close();
-      if (event.data.type === "ready") this.tell({ type: this.hasAttribute("open") ? "opened" : "closed" });
+      if (event.data.type === "ready") {
+        this.ready = true;
+        this.tell({ type: this.hasAttribute("open") ? "opened" : "closed" });
+      }
       if (event.data.type === "message" && !this.hasAttribute("open")) {
         this.unread += 1;
         this.show(false);

@@ -38,7 +38,7 @@ def browser_type_launch_args(browser_type_launch_args):
         "chromium_sandbox": False,
         "args": [
             "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync",
+            "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.test 127.0.0.1",
         ],
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chatbot.markdown import render
+from chatbot.web.frames import bot_html
 from conversations.events import EventView, Kind
 from conversations.models import Author
 
@@ -15,6 +15,6 @@ def event_context(event: EventView) -> dict[str, Any]:
     return {
         "event": event,
         "message": message,
-        "html": render(message.text) if message and message.author == Author.BOT else "",
+        "html": bot_html(message) if message and message.author == Author.BOT else "",
         "quiet": event.type in QUIET or (event.type == Kind.TURN_ENDED and not event.data.get("error")),
     }
