@@ -5,7 +5,6 @@ from django.utils.translation import gettext as _
 
 def widget_texts() -> dict[str, str]:
     return {
-        "title": _("Chat with us"),
         "assistant": _("Assistant"),
         "ai_label": _("Automated assistant"),
         "you": _("You"),
@@ -46,8 +45,4 @@ def widget_texts() -> dict[str, str]:
         "session": _("This conversation is no longer open here. Please reload the page."),
         "new_messages": _("New messages"),
         "memory_only": _("Your browser keeps no data for this chat: it ends when you leave the page."),
-        "unread": _("{n} unread"),
-        "open_chat": _("Open chat"),
-        "copy": _("Copy"),
-        "copied": _("Copied"),
     }

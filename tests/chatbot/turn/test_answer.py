@@ -89,7 +89,7 @@ def test_without_a_source_it_says_so_and_nobody_is_queued(passages) -> None:
 
 
 def test_a_vague_question_goes_back_with_choices() -> None:
-    near = tuple(passage(score=0.45, id=f"ent_{n}", question=f"Choice {n}?") for n in range(5))
+    near = tuple(passage(score=0.40, id=f"ent_{n}", question=f"Choice {n}?") for n in range(5))
     _, outcome = turn(question("returns"), stages(knowledge=FakeKnowledge(near)))
     assert isinstance(outcome, AskedBack)
     assert "- Choice 0?\n- Choice 1?\n- Choice 2?" in outcome.text
