@@ -48,7 +48,9 @@ SAMPLE = 200
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BATON_DATA", ROOT.parent / "shared" / "data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("BATON_DATA", ROOT.parent / "shared" / "data"))
+    )
     folder = parser.parse_args().data
     random.seed(7)
     call_command("migrate", verbosity=0)

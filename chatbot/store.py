@@ -111,6 +111,7 @@ def _answered_up_to(turn: Turn) -> int:
         Turn.objects.of(turn.workspace_id)
         .filter(conversation=turn.conversation, pk__lt=turn.pk)
         .exclude(outcome__in=pending)
+        .exclude(outcome=Turn.Outcome.INTERRUPTED, messages__isnull=True)  # cut off before a word was shown
         .aggregate(last=Max("question__seq"))
     )
     by_agent = (

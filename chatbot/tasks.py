@@ -4,17 +4,19 @@ The rows of `workspace.models.Job` are the truth. Celery only wakes a worker; `s
 """
 
 import asyncio
+import datetime as dt
 import logging
 import threading
 import time
 from collections.abc import Callable
 
 import httpx
-from celery import shared_task
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
 from chatbot import redis_pool
+from chatbot.celery import app
 from chatbot.live.hub import Hub, hub
 from chatbot.live.relay import Relay
 from chatbot.markdown import plain
@@ -33,7 +35,9 @@ logger = logging.getLogger(__name__)
 
 SEND_S = 15.0
 BETWEEN_PARTS_S = 1.0
-DEFAULT_RETRY_S = 5.0
+FIRST_RETRY_S = 5.0
+LONGEST_RETRY_S = 3600.0
+PATIENCE = dt.timedelta(days=1)  # how long a platform may be away before a message counts as undeliverable
 POLL_S = 2.0
 SWEEP_S = 5.0
 
@@ -77,6 +81,18 @@ def deliver_message(job: Job) -> None:
         .select_related("conversation__inbox", "agent")
         .get(public_id=job.payload["message"])
     )
+    try:
+        _deliver(job, message)
+    except RetryLater:
+        raise
+    except Exception as problem:
+        if isinstance(problem, GiveUp) or job.attempts >= leases.MAX_ATTEMPTS:
+            Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.FAILED)
+        raise
+    Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.SENT)
+
+
+def _deliver(job: Job, message: Message) -> None:
     inbox = message.conversation.inbox
     adapter = adapter_for(inbox.kind, inbox.credentials)
     text = plain(message.text) if message.author == Author.BOT else message.text
@@ -88,12 +104,20 @@ def deliver_message(job: Job) -> None:
                 time.sleep(BETWEEN_PARTS_S)
             sent = _send(adapter, http, _outgoing(message, part, at))
             if sent.outcome == "retry_later":
-                raise RetryLater(sent.retry_after or DEFAULT_RETRY_S * job.attempts, sent.detail)
+                raise _another_try(job, sent)
             if sent.outcome != "sent":
-                Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.FAILED)
                 raise GiveUp(f"{sent.outcome}: {sent.detail}")
             leases.report_progress(job, {"sent": at + 1, "of": len(parts), "id": sent.message_id or ""})
-    Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.SENT)
+
+
+def _another_try(job: Job, sent: Sent) -> RetryLater | GiveUp:
+    """When the platform says, else twice as late each time; not for ever."""
+    if timezone.now() - job.created_at > PATIENCE:
+        return GiveUp(f"not delivered in {PATIENCE.days} day: {sent.detail}")
+    tries = int(job.progress.get("tries", 0)) + 1
+    leases.report_progress(job, job.progress | {"tries": tries})
+    wait_s = sent.retry_after or FIRST_RETRY_S * 2.0 ** min(tries - 1, 20)
+    return RetryLater(min(wait_s, LONGEST_RETRY_S), sent.detail)
 
 
 def _client(adapter: Adapter, credentials: dict[str, str]) -> httpx.Client:
@@ -136,14 +160,14 @@ HANDLERS: dict[str, Handler] = {
 
 
 # --- Celery ------------------------------------------------------------------------------------------------------------
-@shared_task(ignore_result=True)
+@app.task(ignore_result=True)
 def work() -> None:
     """Do everything that is due."""
     while leases.run_next(HANDLERS):
         pass
 
 
-@shared_task(ignore_result=True)
+@app.task(ignore_result=True)
 def sweep() -> None:
     """End turns whose process died, and do what was left behind."""
     services.sweep_turns()

@@ -6,6 +6,7 @@ those its turn began with.
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -191,7 +192,9 @@ def receive_from_platform(
     """
     with transaction.atomic():
         for key in dedupe_keys:
-            _, fresh = InboundReceipt.objects.of(inbox.workspace_id).get_or_create(inbox=inbox, dedupe_key=key[:200])
+            _, fresh = InboundReceipt.objects.of(inbox.workspace_id).get_or_create(
+                inbox=inbox, dedupe_key=_short_key(key, 200)
+            )
             if not fresh:
                 return None
         conversation = find_or_open_thread(
@@ -200,7 +203,9 @@ def receive_from_platform(
         if reply_context:
             conversation.reply_context = dict(reply_context)
             conversation.save(update_fields=["reply_context"])
-        added = add_visitor_message(conversation_id=conversation.pk, text=text, client_id=dedupe_keys[0][:64])
+        added = add_visitor_message(
+            conversation_id=conversation.pk, text=text, client_id=_short_key(dedupe_keys[0], 64)
+        )
         if added.turn and fixed_reply:
             _reply_fixed(added.turn, fixed_reply)
         elif added.turn:
@@ -419,6 +424,11 @@ def _open(
     Episode.objects.of(inbox.workspace_id).create(conversation=conversation, party=Status.BOT, started_seq=seq)
     ring_after_commit(conversation)
     return conversation
+
+
+def _short_key(key: str, longest: int) -> str:
+    """A platform's id as it fits a column: the same for the same id, and different for long ones that begin alike."""
+    return key if len(key) <= longest and "\x00" not in key else hashlib.sha256(key.encode()).hexdigest()
 
 
 def _visitor_message(conversation: Conversation, client_id: str) -> Message | None:

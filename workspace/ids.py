@@ -43,6 +43,11 @@ class PublicIdField(_CharField):
         options.setdefault("default", _NewId(prefix))
         super().__init__(**options)
 
+    def get_prep_value(self, value: Any) -> Any:
+        """Ids come from outside; PostgreSQL fails on a zero byte, which no id of ours holds."""
+        value = super().get_prep_value(value)
+        return value.replace("\x00", "?") if isinstance(value, str) else value
+
     def deconstruct(self) -> Any:
         name, path, args, options = super().deconstruct()
         return name, path, args, {**options, "prefix": self.prefix}

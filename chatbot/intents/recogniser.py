@@ -1,9 +1,12 @@
 """The intents of a workspace, ready to be recognised; trained anew when its examples change."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from django.db import connection
 
 from chatbot.intents.classifier import Classifier, Example
 from chatbot.intents.person import asks_for_person
@@ -11,6 +14,8 @@ from chatbot.turn.values import Intent
 from knowledge.embedding import encoder
 
 SURE_OF_PERSON = 0.75
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class IntentSet:
     handoffs: frozenset[str]
 
 
+_Trained = tuple[IntentSet, Classifier]
+
+
 class Recogniser:
     """Recognises intents for every workspace of this process. `version_of` and `load` read what is defined."""
 
@@ -30,12 +38,13 @@ class Recogniser:
         self, version_of: Callable[[int], str], load: Callable[[int], IntentSet], cache: Path | None = None
     ) -> None:
         self._version_of, self._load, self._cache = version_of, load, cache
-        self._trained: dict[int, tuple[IntentSet, Classifier]] = {}
+        self._trained: dict[int, _Trained] = {}
+        self._learning: dict[int, str] = {}
         self._lock = threading.Lock()
 
     def recognise(self, workspace: int, text: str) -> Intent:
-        """Blocking; training takes seconds the first time and after a change."""
-        intents, classifier = self.prepare(workspace)
+        """Blocking; training takes seconds the first time. After a change the old examples serve until the new are learnt."""
+        intents, classifier = self._ready(workspace)
         prediction = classifier.predict(text)
         by_model = prediction.intent in intents.handoffs and prediction.confidence >= SURE_OF_PERSON
         if asks_for_person(text) or by_model:
@@ -45,7 +54,8 @@ class Recogniser:
             return Intent(key, max(prediction.confidence, SURE_OF_PERSON), wants_person=True)
         return Intent(prediction.intent, prediction.confidence, reply=intents.replies.get(prediction.intent, {}))
 
-    def prepare(self, workspace: int) -> tuple[IntentSet, Classifier]:
+    def prepare(self, workspace: int) -> _Trained:
+        """What the workspace defines now, learnt."""
         version = self._version_of(workspace)
         held = self._trained.get(workspace)
         if held and held[0].version == version:
@@ -57,3 +67,25 @@ class Recogniser:
                 held = intents, Classifier(intents.examples, encoder(), self._cache)
                 self._trained[workspace] = held
             return held
+
+    def _ready(self, workspace: int) -> _Trained:
+        held = self._trained.get(workspace)
+        if held is None:
+            return self.prepare(workspace)
+        version = self._version_of(workspace)
+        if held[0].version != version and self._learning.get(workspace) != version:
+            self._learning[workspace] = version
+            threading.Thread(target=self._learn, args=(workspace,), name="intents", daemon=True).start()
+        intents, classifier = held
+        if held[0].version != version:
+            intents = self._load(workspace)  # an edited reply counts at once; only learning takes time
+        return intents, classifier
+
+    def _learn(self, workspace: int) -> None:
+        try:
+            self.prepare(workspace)
+        except Exception:
+            logger.exception("intents not learnt", extra={"workspace": workspace})
+        finally:
+            self._learning.pop(workspace, None)
+            connection.close()

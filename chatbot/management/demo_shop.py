@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from chatbot.intents.starter_set import load_starter_intents
+from chatbot.management.starter_intents import load_starter_intents
 from conversations import services
 from conversations.models import Conversation, Episode, Event, Inbox, Message, Status, Turn
 from conversations.services import TurnResult

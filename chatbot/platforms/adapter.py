@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
-MAX_JSON_DEPTH = 64
+FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 
 
 class Reject(Exception):
@@ -138,6 +138,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     """A JSON object from outside. Raises `Malformed` for anything else, however hostile."""
     try:
         payload = json.loads(body)
+        json.dumps(payload, ensure_ascii=False).encode()  # half a surrogate pair cannot be stored
     except (ValueError, RecursionError):
         raise Malformed("not JSON") from None
     if not isinstance(payload, dict):
@@ -175,9 +176,19 @@ def _fitting(text: str, limits: Limits) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if _size(text[:middle], limits.unit) <= limits.text else (low, middle - 1)
-    while low > 1 and (_joins(text[low : low + 1]) or text[low - 1] == "\u200d"):
+    while low > 1 and _is_inside(text, low):
         low -= 1
     return low
+
+
+def _is_inside(text: str, at: int) -> bool:
+    """Whether a cut before `at` would part what is shown as one character. A flag is a pair of letters."""
+    letters = at - len(text[:at].rstrip(FLAG_LETTERS))
+    return (
+        _joins(text[at : at + 1])
+        or text[at - 1] == "\u200d"
+        or (letters % 2 == 1 and text[at : at + 1] in FLAG_LETTERS and at < len(text))
+    )
 
 
 def _joins(character: str) -> bool:

@@ -41,7 +41,9 @@ class GenericWebhook:
     sends_outside = True
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._secrets: Sequence[str] = [str(secret) for secret in config.get("secrets") or ()]
+        self._secrets: Sequence[str] = [
+            secret for secret in map(str, config.get("secrets") or ()) if secret.removeprefix(PREFIX)
+        ]  # an empty key would sign for everybody
         self._tolerance_s = int(config.get("tolerance_seconds", TOLERANCE_S))
         self._url = str(config.get("url") or "")
 

@@ -80,7 +80,8 @@ class Telegram:
         except (ValueError, KeyError, TypeError, AttributeError):
             wait, detail = None, ""
         if response.status_code == 429 or response.status_code >= 500:
-            return Sent("retry_later", retry_after=float(wait) if wait else None, detail=detail)
+            retry_after = float(wait) if isinstance(wait, int | float) and wait > 0 else None
+            return Sent("retry_later", retry_after=retry_after, detail=detail)
         return Sent("permanent_failure", detail=detail or f"HTTP {response.status_code}")
 
     def _message(self, update: str, message: dict[str, Any]) -> list[Inbound]:
@@ -127,9 +128,8 @@ class Telegram:
 
     def _attachments(self, message: dict[str, Any]) -> tuple[Attachment, ...]:
         if photo := message.get("photo"):
-            largest = max(
-                (want(size, dict) for size in want(photo, list)), key=lambda size: int(size.get("width") or 0)
-            )
+            sizes = [want(size, dict) for size in want(photo, list)]
+            largest = max(sizes, key=lambda size: want(size.get("width", 0), int))
             return (Attachment("image", id=want(largest.get("file_id"), str)),)
         for field, kind in _FILES.items():
             if field in message:

@@ -18,6 +18,7 @@ SENTENCES: dict[str, str] = {
     "not_found": gettext_noop("That does not exist."),
     "forbidden": gettext_noop("Your role does not allow this."),
     "unauthorised": gettext_noop("A valid API key is needed."),
+    "refused": gettext_noop("This request does not prove its sender, or it is too old."),
     "too_large": gettext_noop("This is too large."),
     "internal": gettext_noop("Something went wrong on our side. Nothing you wrote is lost."),
     "model_unavailable": gettext_noop("The language model could not be reached; this answer quotes our documents instead."),

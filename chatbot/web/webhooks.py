@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
@@ -14,12 +15,14 @@ from chatbot.platforms.adapter import Adapter, Answer, Inbound, Malformed, Recei
 from chatbot.platforms.registry import UnknownPlatform, adapter_for
 from chatbot.replies import OwnerReplies
 from chatbot.store import view_inbox
+from chatbot.web.errors import sentence
 from conversations import services
 from conversations.models import Inbox
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 1024 * 1024
+METHODS = ("GET", "POST")
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -35,11 +38,15 @@ class Webhook(View):
         except UnknownPlatform:
             adapter = None
         if inbox is None or adapter is None:
-            return HttpResponse("no such inbox", status=404, content_type="text/plain")
-        if request.method not in {"GET", "POST"}:
-            return HttpResponse(status=405)
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY:
-            return HttpResponse("too large", status=413, content_type="text/plain")
+            return _problem("not_found", 404)
+        if request.method not in METHODS:
+            return HttpResponseNotAllowed(METHODS)
+        try:
+            fits = len(request.body) <= MAX_BODY
+        except RequestDataTooBig:  # Django's own bound, which may be lower
+            fits = False
+        if not fits:
+            return _problem("too_large", 413)
         return self._receive(inbox, adapter, _received(request))
 
     def _receive(self, inbox: Inbox, adapter: Adapter, received: Received) -> HttpResponse:
@@ -50,10 +57,10 @@ class Webhook(View):
             messages = adapter.parse(payload)
         except Reject as refusal:
             logger.warning("webhook refused", extra={"inbox": inbox.public_id, "reason": str(refusal)})
-            return HttpResponse("refused", status=refusal.status, content_type="text/plain")
+            return _problem("refused", refusal.status)
         except Malformed as problem:
             logger.warning("webhook malformed", extra={"inbox": inbox.public_id, "reason": str(problem)})
-            return HttpResponse("malformed", status=400, content_type="text/plain")
+            return _problem("malformed", 400)
         for message in messages:
             _take_in(inbox, message)
         return _response(adapter.acknowledge())
@@ -64,7 +71,7 @@ def _take_in(inbox: Inbox, message: Inbound) -> None:
         return
     replies = OwnerReplies(view_inbox(inbox))
     fixed = ""
-    text = (message.text or "").strip()
+    text = (message.text or "").replace("\x00", "").strip()
     if message.event == "start":
         fixed = replies.say("greeting", inbox.language)
     elif not text:
@@ -95,3 +102,7 @@ def _received(request: HttpRequest) -> Received:
 
 def _response(answer: Answer) -> HttpResponse:
     return HttpResponse(answer.body, status=answer.status, content_type=answer.media_type)
+
+
+def _problem(code: str, status: int) -> HttpResponse:
+    return JsonResponse({"code": code, "text": sentence(code)}, status=status)

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -22,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 MAX_BYTES = 20 * 1024 * 1024
 MAX_UNPACKED_BYTES = 200 * 1024 * 1024
 MAX_ENTRIES = 50_000
+MAX_COLUMNS = 100  # of a spreadsheet, whose cells may stand anywhere in 16,384 columns and a million rows
 
 QUESTION_HEADERS = {"question", "questions", "q", "faq", "问题", "问", "标准问题", "标准问", "問題"}
 PHRASING_HEADERS = {
@@ -34,6 +36,19 @@ PHRASING_HEADERS = {
     "相似問法",
 }
 ANSWER_HEADERS = {"answer", "answers", "a", "reply", "答案", "回答", "答", "回复", "答覆"}
+BROKEN_BOOK = (  # what openpyxl, two XML parsers (SyntaxError) and zipfile (RuntimeError: encrypted) raise
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SyntaxError,
+    EOFError,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _SEPARATOR = re.compile(r"\s*(?:\r?\n|\|)\s*")
 
 
@@ -124,13 +139,13 @@ def _html(title: str, data: bytes) -> Extracted:
 
 def _csv(title: str, data: bytes) -> Extracted:
     text = _decode(data)
-    try:
-        dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(text[:4096].split("\n", 1)[0], delimiters=",;\t")
+    try:  # of the sniffer only the delimiter: from a header it cannot tell how quotes are written
+        delimiter = csv.Sniffer().sniff(text[:4096].split("\n", 1)[0], delimiters=",;\t").delimiter
     except csv.Error:
-        dialect = "excel"
+        delimiter = ","
     csv.field_size_limit(1_000_000)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), dialect, strict=False))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, doublequote=True))
     except csv.Error as problem:
         raise Unreadable("broken", str(problem)) from None
     return Extracted(title, "text/csv", entries=_faq(rows))
@@ -143,13 +158,14 @@ def _xlsx(title: str, data: bytes) -> Extracted:
         entries: list[FaqEntry] = []
         problem: Unreadable | None = None
         for sheet in book.worksheets:
-            rows = [["" if cell is None else str(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+            table = sheet.iter_rows(max_row=MAX_ENTRIES + 1, max_col=MAX_COLUMNS, values_only=True)
+            rows = [["" if cell is None else str(cell) for cell in row] for row in table]
             try:
                 entries += _faq(rows)
             except Unreadable as missing:  # a sheet of notes beside the FAQ is fine, a book without any FAQ is not
                 problem = missing
         book.close()
-    except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, OSError) as broken:
+    except BROKEN_BOOK as broken:
         raise Unreadable("broken", type(broken).__name__) from None
     if not entries:
         raise problem or Unreadable("empty")
@@ -165,8 +181,12 @@ def _json_lines(title: str, data: bytes) -> Extracted:
             continue
         try:
             row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair: JSON can spell it, UTF-8 cannot
+            if _NUL.search(line):  # nor does PostgreSQL keep this one
+                raise ValueError
             if "question" in row:
                 answers = row.get("answers") or [row["answer"]]
+                answers = [answers] if isinstance(answers, str) else answers
                 phrasings = tuple(map(str, row.get("phrasings", ())))
                 entries.append(FaqEntry(str(row["question"]), tuple(map(str, answers)), phrasings))
             else:
@@ -180,11 +200,13 @@ def _json_lines(title: str, data: bytes) -> Extracted:
 
 
 def _json_lines_gz(title: str, data: bytes) -> Extracted:
+    if not data.startswith(b"\x1f\x8b"):
+        raise Unreadable("not_what_it_says", "not a gzip file")
     try:
         with gzip.open(io.BytesIO(data)) as file:
             unpacked = file.read(MAX_UNPACKED_BYTES + 1)
-    except (OSError, EOFError):
-        raise Unreadable("not_what_it_says", "not a gzip file") from None
+    except (OSError, EOFError, zlib.error):
+        raise Unreadable("broken", "gzip") from None
     if len(unpacked) > MAX_UNPACKED_BYTES:
         raise Unreadable("too_large", "unpacked")
     return _json_lines(title, unpacked)
@@ -228,7 +250,7 @@ def _column(header: Iterable[str], names: set[str]) -> int | None:
 
 def _decode(data: bytes) -> str:
     """The text of a file in whatever encoding it has; a binary file is not text."""
-    if b"\x00" in data[:4096] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if b"\x00" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Unreadable("not_what_it_says", "binary")
     if data.startswith((b"%PDF-", b"PK\x03\x04")):
         raise Unreadable("not_what_it_says", "PDF" if data.startswith(b"%") else "ZIP")
@@ -259,7 +281,7 @@ def _check_zip(data: bytes, must_hold: str) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError):
+    except (zipfile.BadZipFile, ValueError, RuntimeError, OSError):
         raise Unreadable("not_what_it_says", "not a spreadsheet") from None
     if must_hold not in {member.filename for member in members}:
         raise Unreadable("not_what_it_says", "a ZIP without a spreadsheet")

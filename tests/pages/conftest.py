@@ -101,5 +101,3 @@ def sign_in(page: Page, site: str, username: str = "mei") -> None:
     page.goto(f"{site}/login/link/{secret}/")
     page.get_by_role("button").first.click()
     page.wait_for_url("**/desk/**")
-
-

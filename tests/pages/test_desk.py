@@ -66,7 +66,9 @@ def test_an_agent_cuts_in_in_mid_sentence(page: Page, browser: Browser, site: st
     assert Conversation.every.get().status == Status.RESOLVED
 
 
-def test_who_waits_is_first_and_the_list_is_live(page: Page, browser: Browser, site: str, inbox: Inbox, console) -> None:
+def test_who_waits_is_first_and_the_list_is_live(
+    page: Page, browser: Browser, site: str, inbox: Inbox, console
+) -> None:
     sign_in(page, site)
     expect(page.locator("#list")).to_contain_text("No conversation is running")
     guest = visitor(browser, site, inbox, "I want to talk to a person")
@@ -76,7 +78,9 @@ def test_who_waits_is_first_and_the_list_is_live(page: Page, browser: Browser, s
     expect(guest.locator("#queue")).to_be_visible()
 
 
-def test_a_second_agent_is_told_who_was_faster(page: Page, browser: Browser, site: str, inbox: Inbox, business: Workspace) -> None:
+def test_a_second_agent_is_told_who_was_faster(
+    page: Page, browser: Browser, site: str, inbox: Inbox, business: Workspace
+) -> None:
     person(business, "tom", "Tom", Role.AGENT)
     sign_in(page, site)
     visitor(browser, site, inbox, "I want to talk to a person")
@@ -112,7 +116,9 @@ def test_a_reply_that_is_being_typed_survives_what_happens_meanwhile(
     assert page.get_by_role("textbox", name="Reply").input_value() == "I am just wri"
 
 
-def test_a_viewer_reads_and_cannot_take_over(page: Page, browser: Browser, site: str, inbox: Inbox, business: Workspace) -> None:
+def test_a_viewer_reads_and_cannot_take_over(
+    page: Page, browser: Browser, site: str, inbox: Inbox, business: Workspace
+) -> None:
     person(business, "vera", "Vera", Role.VIEWER)
     visitor(browser, site, inbox, "How long do refunds take?")
     sign_in(page, site, "vera")
@@ -121,14 +127,19 @@ def test_a_viewer_reads_and_cannot_take_over(page: Page, browser: Browser, site:
     expect(page.locator(".log")).to_contain_text("How long do refunds take?")
     expect(page.get_by_role("button", name="Take over")).to_have_count(0)
     address = page.url.split("?")[0] + "take-over/"
-    assert page.evaluate(
-        """address => fetch(address, {method: 'POST', headers: {'X-CSRFToken':
+    assert (
+        page.evaluate(
+            """address => fetch(address, {method: 'POST', headers: {'X-CSRFToken':
         JSON.parse(document.body.getAttribute('hx-headers'))['X-CSRFToken']}}).then(answer => answer.status)""",
-        address,
-    ) == 403
+            address,
+        )
+        == 403
+    )
 
 
-def test_knowledge_can_be_added_tested_and_deleted_on_a_page(page: Page, site: str, inbox: Inbox, console, tmp_path) -> None:
+def test_knowledge_can_be_added_tested_and_deleted_on_a_page(
+    page: Page, site: str, inbox: Inbox, console, tmp_path
+) -> None:
     sign_in(page, site)
     page.get_by_role("link", name="Knowledge").click()
     page.get_by_role("link", name="shop").click()
@@ -154,7 +165,9 @@ def test_knowledge_can_be_added_tested_and_deleted_on_a_page(page: Page, site: s
     expect(page.locator(".prose").first).to_contain_text("I have no source for this")
 
 
-def test_analytics_count_what_happened_and_lead_to_the_rows(page: Page, browser: Browser, site: str, inbox: Inbox, console) -> None:
+def test_analytics_count_what_happened_and_lead_to_the_rows(
+    page: Page, browser: Browser, site: str, inbox: Inbox, console
+) -> None:
     sign_in(page, site)
     guest = visitor(browser, site, inbox, "How long do refunds take?")
     expect(guest.get_by_role("button", name="Source 1")).to_be_visible(timeout=15_000)

@@ -60,7 +60,9 @@ def test_chinese_is_answered_in_chinese(page: Page, site: str, inbox: Inbox, con
     assert page.locator("html").get_attribute("lang") == "zh-Hans"
 
 
-def test_nothing_is_stored_and_no_cookie_set_before_the_first_message(page: Page, site: str, inbox: Inbox, console) -> None:
+def test_nothing_is_stored_and_no_cookie_set_before_the_first_message(
+    page: Page, site: str, inbox: Inbox, console
+) -> None:
     open_panel(page, site, inbox)
     expect(page.locator(".message.bot").first).to_be_visible()
     assert page.context.cookies() == []
@@ -130,7 +132,9 @@ def test_while_nobody_is_there_contact_details_can_be_left(page: Page, site: str
     assert Contact.every.get().email == "li.lei@example.com"
 
 
-def test_what_has_no_source_is_said_and_a_person_offered_but_nobody_queued(page: Page, site: str, inbox: Inbox, console) -> None:
+def test_what_has_no_source_is_said_and_a_person_offered_but_nobody_queued(
+    page: Page, site: str, inbox: Inbox, console
+) -> None:
     open_panel(page, site, inbox)
     ask(page, "Which football team won the cup in 1974?")
     answer = answers(page).first
@@ -216,7 +220,9 @@ class HostPage:
 
     async def __call__(self, scope, receive, send) -> None:
         css = scope["path"] == "/hostile.css"
-        body = "* { display: block !important; font-size: 40px !important; color: red !important }" if css else self.page
+        body = (
+            "* { display: block !important; font-size: 40px !important; color: red !important }" if css else self.page
+        )
         headers = [(b"content-type", b"text/css" if css else b"text/html")]
         if not css:
             headers.append((b"content-security-policy", self.policy.encode()))

@@ -61,6 +61,7 @@ CROSSING = {
     "chatbot/store.py",
     "chatbot/tasks.py",
     "chatbot/admin.py",
+    "chatbot/management/starter_intents.py",
     "chatbot/web/webhooks.py",
     "chatbot/web/api.py",
     "chatbot/web/access.py",

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from chatbot.intents.starter_set import load_starter_intents
+from chatbot.management.starter_intents import load_starter_intents
 from conversations.models import Inbox
 from workspace.login_links import make_login_link
 from workspace.models import Membership, User, Workspace

@@ -6,7 +6,7 @@ from pathlib import Path
 from chatbot.models import Intent, IntentExample
 from workspace.models import Workspace
 
-FOLDER = Path(__file__).parent / "starter"
+FOLDER = Path(__file__).parents[1] / "intents" / "starter"
 LANGUAGES = ("en", "zh")
 
 
