@@ -11,11 +11,7 @@ from conversations.analytics import Share
 
 register = template.Library()
 
-WIDTH = 640
-ROW = 28
-LABEL = 210
-NUMBER = 60
-COLUMNS_HEIGHT = 140
+HIGH = 100  # of the drawing; the page stretches it
 TONES = {
     "handed_off": "person",
     "interrupted": "person",
@@ -29,12 +25,11 @@ TONES = {
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar with its place; `tone` is the colour's class, `link` where its rows are."""
+    """A bar of `width` percent; `tone` is the colour's class, `link` where its rows are."""
 
     label: str
     value: int
     percent: int
-    y: int
     width: int
     tone: str
     link: str
@@ -42,6 +37,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Column:
+    """Places as percentages of the drawing."""
+
     label: str
     value: int
     x: float
@@ -55,40 +52,35 @@ def bars(rows: Sequence[tuple[Share, str]], title: str, link: str, limit: int = 
     """Horizontal bars of `analytics.Share` rows with their labels; `link` gets the row's name appended."""
     shown = list(rows)[:limit]
     most = max((share.count for share, _ in shown), default=0)
-    room = WIDTH - LABEL - NUMBER
     drawn = [
         Bar(
             label=label,
             value=share.count,
             percent=share.percent,
-            y=at * ROW,
-            width=max(2, round(room * share.count / most)) if most else 0,
+            width=max(1, round(100 * share.count / most)) if most else 0,
             tone=TONES.get(share.name, ""),
             link=f"{link}{share.name}",
         )
-        for at, (share, label) in enumerate(shown)
+        for share, label in shown
     ]
-    return {"bars": drawn, "title": title, "width": WIDTH, "height": ROW * len(drawn), "label": LABEL}
+    return {"bars": drawn, "title": title}
 
 
 @register.inclusion_tag("analytics/_columns.html")
 def columns(rows: Sequence[tuple[dt.date, int]], title: str) -> dict[str, object]:
     """Columns by day."""
     most = max((count for _, count in rows), default=0)
-    step = WIDTH / max(1, len(rows))
+    step = HIGH / max(1, len(rows))
     drawn = [
         Column(
             label=date_format(day, "SHORT_DATE_FORMAT"),
             value=count,
             x=at * step + step * 0.1,
-            y=COLUMNS_HEIGHT - (COLUMNS_HEIGHT * count / most if most else 0),
+            y=HIGH - (HIGH * count / most if most else 0),
             width=step * 0.8,
-            height=COLUMNS_HEIGHT * count / most if most else 0,
+            height=HIGH * count / most if most else 0,
         )
         for at, (day, count) in enumerate(rows)
     ]
     first, last = (drawn[0].label, drawn[-1].label) if drawn else ("", "")
-    return {
-        "columns": drawn, "title": title, "width": WIDTH, "height": COLUMNS_HEIGHT, "most": most,
-        "first": first, "last": last,
-    }  # fmt: skip
+    return {"columns": drawn, "title": title, "high": HIGH, "most": most, "first": first, "last": last}

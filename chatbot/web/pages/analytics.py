@@ -9,12 +9,10 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from chatbot.models import Intent
 from chatbot.web.access import member_page
+from chatbot.web.pages.names import intent_names
 from conversations import analytics
 from conversations.analytics import Period
 from conversations.models import Turn
@@ -79,12 +77,8 @@ def _period(request: HttpRequest) -> tuple[int, Period]:
 
 
 def _named(workspace: Workspace, shares: Iterable[analytics.Share]) -> list[tuple[analytics.Share, str]]:
-    chinese = (get_language() or "").startswith("zh")
-    names = {
-        intent.key: (intent.name_zh if chinese and intent.name_zh else intent.name_en)
-        for intent in Intent.objects.of(workspace)
-    }
-    return [(share, names.get(share.name, share.name) or _("out of scope")) for share in shares]
+    names = intent_names(workspace)
+    return [(share, names.get(share.name, share.name)) for share in shares]
 
 
 def _csv(rows: Iterable[Turn]) -> HttpResponse:

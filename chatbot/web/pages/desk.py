@@ -16,6 +16,7 @@ from chatbot.markdown import plain
 from chatbot.runner import runner
 from chatbot.web.access import member_page
 from chatbot.web.errors import sentence
+from chatbot.web.pages.names import intent_names, language_name, source_name
 from chatbot.web.pages.thread import event_context
 from conversations import events, services
 from conversations.models import Author, Conversation, Message, Status, Turn
@@ -161,12 +162,13 @@ def _with_previews(conversations: list[Conversation]) -> list[dict[str, Any]]:
         .order_by("pk")
         .values_list("conversation_id", "intent")
     )
+    names = intent_names(workspace)
     return [
         {
             "conversation": conversation,
             "preview": _preview(last.get(conversation.pk)),
             "author": last[conversation.pk].author if conversation.pk in last else "",
-            "intent": intents.get(conversation.pk, ""),
+            "intent": names.get(key, key) if (key := intents.get(conversation.pk, "")) else "",
         }
         for conversation in conversations
     ]
@@ -196,7 +198,15 @@ def _about_context(conversation: Conversation) -> dict[str, Any]:
         .exclude(outcome=Turn.Outcome.RUNNING)
         .order_by("-pk")[:3]
     )
-    return {"turns": list(turns), "contact": conversation.contact}
+    names = intent_names(conversation.workspace_id)
+    return {
+        "turns": [
+            {"row": turn, "intent": names.get(turn.intent, turn.intent), "source": source_name(turn.source)}
+            for turn in turns
+        ],
+        "contact": conversation.contact,
+        "language": language_name(conversation.language),
+    }
 
 
 def _line_context(conversation: Conversation, member: Membership) -> dict[str, Any]:
