@@ -27,6 +27,7 @@ export class Composer {
     });
     this.box.addEventListener("input", () => this.#measure());
     this.stop.addEventListener("click", () => this.on.stop());
+    this.box.readOnly = false; // until now an Enter would have been lost
     this.#measure();
   }
 
