@@ -1,0 +1,151 @@
+"""Law 1 on the whole path: runner, hub and record, against agents who take over at any moment of an answer."""
+
+import asyncio
+import json
+import random
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from chatbot import handover
+from chatbot import runner as runner_module
+from chatbot.live.hub import hub
+from chatbot.runner import runner
+from chatbot.turn.values import Finished, ModelEvent, Prompt, Started, Text
+from conversations import services
+from conversations.broadcast import Doorbell
+from conversations.models import Author, Conversation, Inbox, Message, Status, Turn
+from tests.chatbot.turn.stages import stages
+from workspace.models import User
+
+RACES = 208
+AT_ONCE = 8
+WORDS = 30
+WORD_S = 0.01
+
+
+class SlowModel:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
+        yield Started("slow", "generated")
+        for number in range(WORDS):
+            await asyncio.sleep(WORD_S)
+            yield Text(f"Word {number}. ")
+        yield Finished("stop")
+
+
+class Eye:
+    """A watcher that remembers each live frame and when it came."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[float, dict]] = []
+
+    async def send_live(self, frame: str) -> None:
+        self.frames.append((time.perf_counter(), json.loads(frame)))
+
+    def rung(self, bell: Doorbell) -> None:
+        pass
+
+    @property
+    def text(self) -> str:
+        return "".join(frame["text"] for _, frame in self.frames if frame["type"] == "delta")
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.AbstractEventLoop]:
+    """The hub's event loop, in its thread, with a slow model behind the turn."""
+    monkeypatch.setattr(runner_module, "stages_for", lambda question, record, pace=None: stages(model=SlowModel()))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def start() -> None:
+        hub().start()
+
+    async def end() -> None:
+        await runner().drain()
+        await hub().stop()
+
+    asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    yield loop
+    asyncio.run_coroutine_threadsafe(end(), loop).result(60)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+def begin(conversation: Conversation, eye: Eye, loop: asyncio.AbstractEventLoop) -> Turn:
+    turn = services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="c").turn
+    assert turn
+
+    async def start() -> asyncio.Task[None]:
+        hub().watch(conversation.public_id, eye)
+        return runner().start(turn=turn.public_id, conversation=conversation.public_id)
+
+    asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    return turn
+
+
+def bot_rows(conversation: Conversation) -> list[tuple[str, str, str]]:
+    rows = Message.objects.of(conversation.workspace_id).filter(conversation=conversation, author=Author.BOT)
+    return [(row.public_id, row.text, row.state) for row in rows]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_208_races_nothing_of_the_bot_leaves_or_is_written_after_a_takeover(
+    inbox: Inbox, mei: User, loop: asyncio.AbstractEventLoop
+) -> None:
+    dice = random.Random(20261124)
+    waits = [dice.uniform(0.0, WORDS * WORD_S * 1.3) for _ in range(RACES)]
+
+    def race(wait: float) -> tuple[str, str]:
+        try:
+            conversation = services.open_conversation(inbox=inbox, contact=services.new_contact(inbox=inbox))
+            eye = Eye()
+            turn = begin(conversation, eye, loop)
+            time.sleep(wait)
+            handover.take_over(conversation, mei)
+            returned, shown, rows = time.perf_counter(), eye.text, bot_rows(conversation)
+            time.sleep(WORDS * WORD_S)
+            late = [frame for at, frame in eye.frames if at > returned]
+            turn.refresh_from_db()
+            conversation.refresh_from_db()
+            assert not late, f"{len(late)} frames after the takeover, the first {late[0]}"
+            assert conversation.status == Status.AGENT
+            assert conversation.holder_id == mei.pk
+            assert turn.outcome in {Turn.Outcome.INTERRUPTED, Turn.Outcome.ANSWERED}
+            after = bot_rows(conversation)
+            assert [row[0] for row in after] == [row[0] for row in rows]
+            assert not after or after[0][1].startswith(shown.strip()) or turn.outcome == Turn.Outcome.ANSWERED
+            return str(turn.outcome), shown
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ended = list(pool.map(race, waits))
+    cut = [shown for outcome, shown in ended if outcome == Turn.Outcome.INTERRUPTED]
+    assert len(cut) > RACES // 4, "the dice never caught the bot speaking"
+    assert any(cut), "nobody was interrupted in mid-sentence"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_shown_before_the_takeover_is_what_is_kept(
+    conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop
+) -> None:
+    eye = Eye()
+    turn = begin(conversation, eye, loop)
+    until = time.monotonic() + 10
+    while "Word 5" not in eye.text:
+        assert time.monotonic() < until, "the bot never spoke"
+        time.sleep(0.005)
+    handover.take_over(conversation, mei)
+    shown = eye.text
+    time.sleep(0.2)
+    ((_, kept, state),) = bot_rows(conversation)
+    turn.refresh_from_db()
+    assert kept.startswith(shown.strip())
+    assert "Word 29" not in kept
+    assert (state, turn.outcome) == (Message.State.INTERRUPTED, Turn.Outcome.INTERRUPTED)
