@@ -13,6 +13,12 @@ from workspace.models import Membership, User, Workspace
 from workspace.roles import Role
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pages come last: a browser's event loop stays in the main thread, and no `asyncio.run` works there any more."""
+    items.sort(key=lambda item: "tests/pages/" in item.path.as_posix())
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """The test database is a file, not memory, since threads and sockets of one test share it."""

@@ -28,6 +28,7 @@ KEPT_S = 300
 SILENT_S = 15.0
 HOLD_S = 0.2
 RECONNECT_S = 1.0
+CANCEL_AGAIN_S = 0.5
 
 
 class Relay:
@@ -49,9 +50,12 @@ class Relay:
         ]
 
     async def stop(self) -> None:
-        for task in [*self._tasks, *self._following.values()]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._following.values(), return_exceptions=True)
+        """A Redis call whose time runs out in the moment it is cancelled swallows the cancellation: then once more."""
+        running = {*self._tasks, *self._following.values()}
+        while running:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
 
     # --- what runs here, to others ---
     def _opened(self, log: TurnLog) -> None:

@@ -1,0 +1,48 @@
+"""Word lists under an inbox's policy, in and out."""
+
+import pytest
+
+from chatbot.moderation.judge import WordModeration
+from chatbot.moderation.policy import DEFAULTS, MOODS, Policy
+from chatbot.moderation.rules import shipped_terms
+
+OFFENCES = [
+    (category, term)
+    for category, terms in sorted(shipped_terms().items())
+    if category in DEFAULTS
+    for term in terms[:3]
+]
+
+
+def test_weapons_and_advertising_start_at_note() -> None:
+    assert DEFAULTS["weapons"] is Policy.NOTE
+    assert DEFAULTS["advertising"] is Policy.NOTE
+
+
+@pytest.mark.parametrize(("category", "term"), OFFENCES)
+def test_each_policy_does_what_it_says(category: str, term: str) -> None:
+    text = f"{term}"
+    off = WordModeration(dict.fromkeys(DEFAULTS, "off"))
+    note = WordModeration(dict.fromkeys(DEFAULTS, "note"))
+    block = WordModeration(dict.fromkeys(DEFAULTS, "off") | {category: "block"})
+    assert off.judge(text).noted == ()
+    assert category in note.judge(text).noted
+    assert note.judge(text).refused == ""
+    assert block.judge(text).refused == ("" if category in MOODS else category)
+    offence = block.offence(text, "")
+    assert offence
+    assert offence[1] == category
+
+
+@pytest.mark.parametrize(("category", "term"), [row for row in OFFENCES if row[0] in MOODS])
+def test_a_rude_word_is_mood_and_never_refuses_a_visitor(category: str, term: str) -> None:
+    verdict = WordModeration({category: "block"}).judge(f"{term} where is my parcel")
+    assert verdict.mood == "upset"
+    assert verdict.refused == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["Where is my parcel?", "刀具包装里少了一把", "I need a coupon", "怎么退款？", "The Scunthorpe branch"]
+)
+def test_what_customers_say_is_not_refused(text: str) -> None:
+    assert WordModeration({}).judge(text).refused == ""
