@@ -32,6 +32,13 @@ def _id_card_holds(text: str) -> bool:
     )
 
 
+def _company_code_holds(text: str) -> bool:
+    """GB 32100: eighteen places, the last one a check digit over the others."""
+    places = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+    total = sum(places.index(character) * pow(3, at, 31) for at, character in enumerate(text[:17]))
+    return places.index(text[17]) == (31 - total % 31) % 31
+
+
 def _luhn_holds(text: str) -> bool:
     digits = [int(character) for character in _bare(text)]
     doubled = [digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[-2::-2]]
@@ -44,6 +51,9 @@ class _Kind:
     pattern: re.Pattern[str]
     holds: Callable[[str], bool] = lambda _: True
     heeds_labels: bool = True
+
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 
 
 def _number(count: str, last: str = "") -> str:
@@ -78,6 +88,17 @@ _KINDS = (
         ),
     ),
     _Kind("PHONE", re.compile(r"(?<![\w.])(?:\([2-9]\d{2}\)\s?|[2-9]\d{2}[-.\s])\d{3}[-.\s]\d{4}(?!\w)")),
+    _Kind("COMPANY", re.compile(r"(?<![A-Za-z0-9])[0-9A-HJ-NPQRTUWXY]{18}(?![A-Za-z0-9])"), _company_code_holds),
+    _Kind("WECHAT", re.compile(r"(?<![A-Za-z0-9_])wxid_[a-z0-9]{10,20}(?![A-Za-z0-9_])"), heeds_labels=False),
+    _Kind(
+        "PLATE",
+        re.compile(
+            r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·\s]?"
+            r"(?=[A-HJ-NP-Z0-9]*\d)[A-HJ-NP-Z0-9]{5,6}(?![A-Za-z0-9])"
+        ),
+        heeds_labels=False,
+    ),
+    _Kind("IP", re.compile(rf"(?<![A-Za-z0-9.])(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\d)")),
     _Kind("PASSPORT", re.compile(rf"(?<![A-Za-z0-9])[EGDSPH][A-Z]?\d{{7,8}}{_NOT_BEFORE}")),
 )
 
