@@ -89,7 +89,7 @@ class RedisShelf:
 class AnswerCache:
     """The cache of one turn (see `chatbot.turn.seams.Cache`).
 
-    `version` names knowledge, prompt and model. `is_personal` knows masked data. Only answers of `source` are kept: a
+    `version` names knowledge, prompt and model. `is_personal` knows masked data. Only answers as `source` tells are kept: a
     quotation that stood in for an unreachable model must not outlive the outage.
     """
 
@@ -98,7 +98,7 @@ class AnswerCache:
         shelf: Shelf,
         version: Callable[[], Awaitable[str]],
         is_personal: Callable[[str], bool],
-        source: str,
+        source: Callable[[], Awaitable[str]],
     ) -> None:
         self._shelf, self._version, self._is_personal, self._source = shelf, version, is_personal, source
         self._asked_key = ""
@@ -112,10 +112,10 @@ class AnswerCache:
             return None
         row = json.loads(held)
         citations = tuple(Citation(**citation) for citation in row["citations"])
-        return Answered(row["text"], citations, source=self._source, cached=True)
+        return Answered(row["text"], citations, source=await self._source(), cached=True)
 
     async def put(self, question: Question, language: str, outcome: Outcome) -> None:
-        if not isinstance(outcome, Answered) or outcome.truncated or outcome.source != self._source:
+        if not isinstance(outcome, Answered) or outcome.truncated or outcome.source != await self._source():
             return
         if not self._asked_key or self._asked_key != await self._key(question, language):
             return  # never looked up, or the knowledge changed while the answer was written

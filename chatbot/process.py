@@ -9,9 +9,10 @@ from chatbot import redis_pool
 from chatbot.crossing import cross
 from chatbot.live.hub import hub
 from chatbot.live.relay import Relay
+from chatbot.providers import close_providers
 from chatbot.runner import runner
 from chatbot.tasks import WorkerThreads, connect_bells
-from chatbot.wiring import close_providers, warm_up
+from chatbot.wiring import warm_up
 from workspace.models import Workspace
 
 logger = logging.getLogger(__name__)

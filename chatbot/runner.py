@@ -232,7 +232,7 @@ def _result(outcome: Outcome) -> TurnResult:
         text=outcome.text,
         kind=label,
         citations=[citation.as_dict() for citation in outcome.citations],
-        hand_off_reason="visitor_asked" if isinstance(outcome, HandedOff) else "",
+        hand_off_reason=outcome.reason if isinstance(outcome, HandedOff) else "",
         record=record,
     )
 

@@ -206,6 +206,7 @@ TIME_ZONE = env.text("BATON_TIME_ZONE", "UTC")
 DEEPSEEK_API_KEY = env.text("DEEPSEEK_API_KEY")
 DEEPSEEK_BASE_URL = env.text("DEEPSEEK_BASE_URL", "https://api.deepseek.com")
 DEEPSEEK_MODEL = env.text("DEEPSEEK_MODEL", "deepseek-flash")
+DEEPSEEK_CURRENCY = env.text("DEEPSEEK_CURRENCY", "USD")  # what the account is billed in: USD or CNY
 DEEPSEEK_MAX_TOKENS = env.integer("DEEPSEEK_MAX_TOKENS", 1024)
 DEEPSEEK_TEMPERATURE = env.number("DEEPSEEK_TEMPERATURE", 0.5)
 DEEPSEEK_FIRST_TOKEN_S = env.number("DEEPSEEK_FIRST_TOKEN_TIMEOUT", 25)

@@ -77,7 +77,9 @@ def view_inbox(inbox: Inbox) -> InboxView:
 
 
 def _load_turn(public_id: str) -> LoadedTurn:
-    turn = Turn.every.select_related("conversation__inbox__workspace", "question").get(public_id=public_id)
+    turn = Turn.every.select_related("conversation__inbox__workspace", "conversation__contact", "question").get(
+        public_id=public_id
+    )
     conversation = turn.conversation
     messages = Message.objects.of(turn.workspace_id).filter(conversation=conversation).select_related("agent")
     said = list(messages.order_by("-seq")[:HISTORY])[::-1]
@@ -99,6 +101,7 @@ def _load_turn(public_id: str) -> LoadedTurn:
                 for message in said
                 if message not in owed and (message.author != Author.VISITOR or message.seq < turn.question.seq)
             ),
+            contact=conversation.contact.public_id,
         ),
         running=turn.outcome == Turn.Outcome.RUNNING,
     )

@@ -22,8 +22,8 @@ from chatbot.live.relay import Relay
 from chatbot.markdown import plain
 from chatbot.platforms.adapter import Adapter, Outgoing, Sent, split
 from chatbot.platforms.registry import adapter_for
+from chatbot.providers import close_providers
 from chatbot.runner import Runner, runner
-from chatbot.wiring import close_providers
 from conversations import services
 from conversations.models import Author, Message, Turn
 from knowledge.tasks import HANDLERS as KNOWLEDGE

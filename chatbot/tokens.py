@@ -1,6 +1,7 @@
-"""Signed tokens: who a visitor is. HS256, this server's own secret, one purpose each."""
+"""Signed tokens (HS256): who a visitor is, and who we are to a model gateway."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jwt
@@ -8,6 +9,8 @@ from django.conf import settings
 
 ALGORITHM = "HS256"
 VISITOR_DAYS = 30
+CLIENT_TOKEN_S = 24 * 3600
+CLIENT_BACKDATE_S = 30  # a verifier whose clock is behind refuses a token from the future
 _AUDIENCE = "baton/visitor"
 
 
@@ -56,6 +59,30 @@ def read_visitor_token(token: str, *, inbox: str) -> Visitor:
     if visitor.inbox != inbox:
         raise BadToken
     return visitor
+
+
+def client_token(client_id: str, secret: str, *, now: int) -> str:
+    """A gateway's token: ``iss``, ``iat`` and ``exp``, 24 hours apart, and nothing else. `now` in seconds since 1970."""
+    issued = now - CLIENT_BACKDATE_S
+    return jwt.encode({"iss": client_id, "iat": issued, "exp": issued + CLIENT_TOKEN_S}, secret, algorithm=ALGORITHM)
+
+
+def client_of_token(token: str, secrets: Mapping[str, str]) -> str:
+    """Whose token it is, by client id; `secrets` by client id. Raises `BadToken`, whatever is wrong with it."""
+    try:
+        claimed = jwt.decode(token, options={"verify_signature": False}).get("iss", "")
+        claims = jwt.decode(
+            token,
+            secrets[claimed],
+            algorithms=[ALGORITHM],
+            leeway=60,
+            options={"require": ["iss", "iat", "exp"]},
+        )
+        if claims["exp"] - claims["iat"] > CLIENT_TOKEN_S + 60:
+            raise BadToken
+    except (jwt.PyJWTError, KeyError, TypeError):
+        raise BadToken from None
+    return str(claimed)
 
 
 def _key() -> str:

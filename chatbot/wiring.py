@@ -1,29 +1,28 @@
 """The one file that names concrete classes: what fills each seam of the turn, and what it reports."""
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db.models import Count, Max
 
-from chatbot import redis_pool, retriever
+from chatbot import providers, redis_pool, retriever
 from chatbot.cache import AnswerCache, MemoryShelf, RedisShelf, Shelf
 from chatbot.crossing import cross
 from chatbot.intents.classifier import Example
 from chatbot.intents.recogniser import IntentSet, Recogniser
-from chatbot.llm.deepseek import DeepSeek, Settings
+from chatbot.ledger import Step
 from chatbot.llm.extractive import MODEL, Extractive
 from chatbot.llm.fallback import Fallback
 from chatbot.models import Intent as IntentRow
 from chatbot.models import IntentExample
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.masking import Masker
+from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
 from chatbot.turn.evidence import ByScore
@@ -64,6 +63,7 @@ class Record:
     evidence: Evidence | None = None
     started: Started | None = None
     usage: Usage | None = None
+    step: Step = Step.FULL
     masked: bool = False
     failures: list[str] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -77,6 +77,7 @@ class Record:
             "flags": {
                 **({"noted": list(self.verdict.noted)} if self.verdict and self.verdict.noted else {}),
                 **({"masked": True} if self.masked else {}),
+                **({"budget": self.step.value} if self.step is not Step.FULL else {}),
                 **({"model_failures": self.failures} if self.failures else {}),
             },
         }
@@ -110,18 +111,19 @@ class Record:
 
 def stages_for(question: Question, record: Record, *, pace: float | None = None) -> Stages:
     """The stages of one turn, each reporting to `record`. `pace` 0: quotations come at once (terminal, tests)."""
-    inbox, masker = question.inbox, Masker()
+    inbox, masker, allowance = question.inbox, Masker(), _Allowance(record)
     return Stages(
         languages=_Languages(record),
         intents=_Intents(inbox.workspace, record),
-        moderation=_Moderation(inbox, record),
+        moderation=_Moderation(inbox, masker, record),
         replies=OwnerReplies(inbox),
-        cache=AnswerCache(_shelf(), _version_of(inbox), _holds_personal_data, _source()),
+        cache=AnswerCache(_shelf(), _version_of(inbox), _holds_personal_data, _source_of(inbox)),
         queries=_Queries(record),
         knowledge=_Knowledge(inbox, record),
         judge=_Judge(record),
         privacy=_Privacy(masker, record),
-        model=_Model(record, question.text, pace),
+        allowance=allowance,
+        model=_Model(question, allowance, record, pace),
     )
 
 
@@ -173,12 +175,18 @@ class _Intents:
 
 
 class _Moderation(WordModeration):
-    def __init__(self, inbox: InboxView, record: Record) -> None:
-        super().__init__(inbox.moderation)
-        self._record = record
+    """Our own lists and, where a gateway offers its moderation, what that finds; without an answer the lists alone."""
 
-    def judge(self, text: str) -> Verdict:
-        self._record.verdict = super().judge(text)
+    def __init__(self, inbox: InboxView, masker: Masker, record: Record) -> None:
+        super().__init__(inbox.moderation)
+        self._workspace, self._masker, self._record = inbox.workspace, masker, record
+
+    async def judge(self, text: str, language: str) -> Verdict:
+        self._record.verdict = self.verdict(text)
+        if not self._record.verdict.refused:
+            also = await providers.moderate(self._workspace, self._masker.mask(text), language)
+            if also:
+                self._record.verdict = self.verdict(text, also)
         return self._record.verdict
 
 
@@ -224,19 +232,31 @@ class _Privacy:
         return self._masker.unmask(text)
 
 
-class _Model:
-    """The configured models in order, the extractive one last."""
+class _Allowance:
+    """What the budgets let this turn cost; asked once."""
 
-    def __init__(self, record: Record, question: str, pace: float | None) -> None:
+    def __init__(self, record: Record) -> None:
         self._record = record
-        if pace is None:
-            pace = READING_PACE
-        generated: list[Model] = [model] if (model := _deepseek()) else []
-        self._models = Fallback([*generated, Extractive(_likeness, pace)], record.failures.append)
+        self.step = Step.FULL
+
+    async def is_spent(self, question: Question) -> bool:
+        self.step = self._record.step = await providers.step_for(question)
+        return self.step is Step.PERSON
+
+
+class _Model:
+    """The configured providers in order, as far as the budgets allow them, and the extractive model last."""
+
+    def __init__(self, question: Question, allowance: _Allowance, record: Record, pace: float | None) -> None:
+        self._question, self._allowance, self._record = question, allowance, record
+        self._quoting = Extractive(_likeness, READING_PACE if pace is None else pace)
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         began = time.perf_counter()
-        stream = self._models.stream(prompt)
+        step, accounts = self._allowance.step, (await providers.plan_of(self._question.inbox.workspace)).accounts
+        able = accounts if step in {Step.FULL, Step.SHORTER} else ()
+        generated: list[Model] = [Generated(account, self._question, step) for account in able]
+        stream = Fallback([*generated, self._quoting], self._record.failures.append).stream(prompt)
         try:
             async for event in stream:
                 match event:
@@ -252,51 +272,26 @@ class _Model:
 
 
 # --- what the seams are made of ----------------------------------------------------------------------------------------
-_providers: WeakKeyDictionary[asyncio.AbstractEventLoop, DeepSeek] = WeakKeyDictionary()
-
-
-def _deepseek() -> Model | None:
-    """The provider of this event loop, if one is configured; its connections cannot live across two loops."""
-    if not settings.DEEPSEEK_API_KEY:
-        return None
-    loop = asyncio.get_running_loop()
-    if loop not in _providers:
-        _providers[loop] = DeepSeek(
-            Settings(
-                api_key=settings.DEEPSEEK_API_KEY,
-                base_url=settings.DEEPSEEK_BASE_URL,
-                model=settings.DEEPSEEK_MODEL,
-                max_tokens=settings.DEEPSEEK_MAX_TOKENS,
-                temperature=settings.DEEPSEEK_TEMPERATURE,
-                first_token_s=settings.DEEPSEEK_FIRST_TOKEN_S,
-                idle_s=settings.DEEPSEEK_IDLE_S,
-                total_s=settings.DEEPSEEK_TOTAL_S,
-                max_streams=settings.DEEPSEEK_MAX_STREAMS,
-            )
-        )
-    return _providers[loop]
-
-
-async def close_providers() -> None:
-    """Close what this event loop has opened."""
-    if provider := _providers.pop(asyncio.get_running_loop(), None):
-        await provider.aclose()
-
-
 @lru_cache(maxsize=1)
 def _shelf() -> Shelf:
     return RedisShelf() if redis_pool.configured() else MemoryShelf()
 
 
-def _source() -> str:
-    return "generated" if settings.DEEPSEEK_API_KEY else "extractive"
+def _source_of(inbox: InboxView) -> Callable[[], Awaitable[str]]:
+    async def source() -> str:
+        return "generated" if (await providers.plan_of(inbox.workspace)).accounts else "extractive"
+
+    return source
 
 
 def _version_of(inbox: InboxView) -> Callable[[], Awaitable[str]]:
     async def version() -> str:
-        model = settings.DEEPSEEK_MODEL if settings.DEEPSEEK_API_KEY else MODEL
+        accounts = (await providers.plan_of(inbox.workspace)).accounts
+        models = [
+            (account.profile.id, account.profile.model, account.profile.model_by_language) for account in accounts
+        ]
         policy = sorted(inbox.moderation.items())
-        return f"{await retriever.version_key(inbox)}|{PROMPT_VERSION}|{model}|{policy}"
+        return f"{await retriever.version_key(inbox)}|{PROMPT_VERSION}|{models or MODEL}|{policy}"
 
     return version
 

@@ -1,6 +1,6 @@
 """The inbox's policy applied to words, in and out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chatbot.moderation.policy import DEFAULTS, MOODS, Policy, policy_of
 from chatbot.moderation.rules import WordRules, shipped_terms
@@ -13,13 +13,18 @@ class WordModeration:
     def __init__(self, chosen: Mapping[str, str]) -> None:
         self._policy = policy_of(chosen)
 
-    def judge(self, text: str) -> Verdict:
-        """A blocked category refuses the question, except that a rude word is mood and never refuses."""
-        found = dict.fromkeys(
-            hit.category for hit in _all_rules().find(text) if self._policy[hit.category] is not Policy.OFF
-        )
+    async def judge(self, text: str, language: str) -> Verdict:
+        return self.verdict(text)
+
+    def verdict(self, text: str, also: Sequence[str] = ()) -> Verdict:
+        """A blocked category refuses the question, except that a rude word is mood and never refuses.
+
+        `also`: categories that somebody else found; those we do not know are noted.
+        """
+        hits = [*(hit.category for hit in _all_rules().find(text)), *also]
+        found = dict.fromkeys(name for name in hits if self._policy.get(name) is not Policy.OFF)
         refused = next(
-            (name for name in found if self._policy[name] is Policy.BLOCK and name not in MOODS),
+            (name for name in found if self._policy.get(name) is Policy.BLOCK and name not in MOODS),
             "",
         )
         return Verdict(refused=refused, noted=tuple(found), mood="upset" if MOODS & found.keys() else "")

@@ -27,7 +27,7 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
         yield HandedOff(on.replies.say("handed_off", language))
         return
 
-    verdict = on.moderation.judge(question.text)
+    verdict = await on.moderation.judge(question.text, language)
     if verdict.refused:
         yield Refused(on.replies.say("refused", language), category=verdict.refused)
         return
@@ -48,6 +48,10 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
         return
     if evidence.grounds is Grounds.NONE:
         yield NoAnswer(on.replies.say("no_source", language))
+        return
+
+    if await on.allowance.is_spent(question):
+        yield HandedOff(on.replies.say("handed_off", language), reason="budget")
         return
 
     prompt = build_prompt(question, retrieved.passages, language, on.privacy)

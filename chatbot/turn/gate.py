@@ -24,6 +24,7 @@ from chatbot.turn.values import (
 
 QUOTE_CHARACTERS = 600
 _LONGEST_MARK = 24
+_WHOLE = {"", "stop", "tool_calls"}  # whatever else a provider says, the answer may lack its end
 _MARK = re.compile(r"\[\^?(\d{1,3})\]")
 _MARK_OPENS = re.compile(r"\[[\^A-Z0-9_]*$")
 
@@ -65,7 +66,7 @@ class Gate:
         if self._offence or self._finish == "content_filter":
             text = f"{self._shown.rstrip()}\n\n{refusal}" if self._shown.strip() else refusal
             return Refused(text, self.citations(), category=self._offence or "content_filter")
-        return Answered(self._shown, self.citations(), source=self._source, truncated=self._finish == "length")
+        return Answered(self._shown, self.citations(), source=self._source, truncated=self._finish not in _WHOLE)
 
     def citations(self) -> tuple[Citation, ...]:
         """The passages that the shown text cites, in order of first mention."""

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chatbot.turn.seams import Privacy
 from chatbot.turn.sentences import up_to_last_sentence
@@ -12,6 +13,7 @@ PROMPT_VERSION = "2026-11-1"
 HISTORY_MESSAGES = 12
 HISTORY_CHARACTERS = 6_000
 PASSAGE_CHARACTERS = 1_500
+SEPARATOR = "\n\n"
 
 _SYSTEM = """You are the automated assistant of {business}, answering visitors of its customer-service chat.
 
@@ -44,10 +46,10 @@ _SPECIAL = re.compile(r"<\|[^|>]{0,40}\|>|<｜[^｜>]{0,40}｜>")
 def build_prompt(question: Question, passages: Sequence[Passage], language: str, privacy: Privacy) -> Prompt:
     """The prompt of a turn: stable rules, the recent history, and last the sources with the question."""
     boundary = secrets.token_hex(6)
-    sources = "\n\n".join(_source(n, passage, boundary) for n, passage in enumerate(passages, 1))
+    sources = tuple(_source(n, passage, boundary) for n, passage in enumerate(passages, 1))
     asked = privacy.mask(_plain(question.text, boundary))
     request = (
-        f"<sources-{boundary}>\n{sources}\n</sources-{boundary}>\n\n"
+        f"<sources-{boundary}>\n{SEPARATOR.join(sources)}\n</sources-{boundary}>\n\n"
         f"Answer in: {_LANGUAGES.get(language, 'the language of the question')}\n\n"
         f"<question-{boundary}>\n{asked}\n</question-{boundary}>"
     )
@@ -59,6 +61,18 @@ def build_prompt(question: Question, passages: Sequence[Passage], language: str,
         passages=tuple(passages),
         language=language,
         version=PROMPT_VERSION,
+        sources=sources,
+    )
+
+
+def shorten(prompt: Prompt, *, sources: int, history: int) -> Prompt:
+    """The same question with the best `sources` and the last `history` messages only; numbers stay as they were."""
+    whole, kept = SEPARATOR.join(prompt.sources), SEPARATOR.join(prompt.sources[:sources])
+    return replace(
+        prompt,
+        request=prompt.request.replace(whole, kept, 1) if whole else prompt.request,
+        sources=prompt.sources[:sources],
+        history=prompt.history[-history:] if history else (),
     )
 
 

@@ -28,7 +28,7 @@ class Intents(Protocol):
 
 
 class Moderation(Protocol):
-    def judge(self, text: str) -> Verdict:
+    async def judge(self, text: str, language: str) -> Verdict:
         """What the visitor's words contain, under the inbox's policy."""
 
     def offence(self, text: str, before: str) -> tuple[int, str] | None:
@@ -77,9 +77,19 @@ class Privacy(Protocol):
     def unmask(self, text: str) -> str: ...
 
 
+class Allowance(Protocol):
+    """What the owner lets an answer cost."""
+
+    async def is_spent(self, question: Question) -> bool:
+        """Whether the owner wants a person to take over, now that a budget is spent."""
+
+
 class Model(Protocol):
     def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
-        """`Started`, then `Text` pieces with at most one `Usage`, then `Finished`. Raises `ModelFailed`."""
+        """`Started`, then `Text` pieces with at most one `Usage`, then `Finished`. Raises `ModelFailed`.
+
+        `Reasoning` and `ToolCall` may come between; what shows text passes them over.
+        """
 
 
 @dataclass(frozen=True)
@@ -95,4 +105,5 @@ class Stages:
     knowledge: Knowledge
     judge: Judge
     privacy: Privacy
+    allowance: Allowance
     model: Model

@@ -41,6 +41,7 @@ class Question:
     text: str
     inbox: InboxView
     history: tuple[Utterance, ...] = ()
+    contact: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,10 @@ class Citation:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model is given. `system` is the same for every turn of an inbox and language, so that providers can cache it."""
+    """What the model is given. `system` is the same for every turn of an inbox and language, so that providers can cache it.
+
+    `sources` are the passages as they stand in `request`, one text each.
+    """
 
     system: str
     history: tuple[Utterance, ...]
@@ -144,15 +148,17 @@ class Prompt:
     passages: tuple[Passage, ...]
     language: str
     version: str
+    sources: tuple[str, ...] = ()
 
 
 # --- what a model says ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Started:
-    """The first thing a model says: who answers, and how (`generated` or `extractive`)."""
+    """The first thing a model says: who answers, how (`generated` or `extractive`), and the provider's own trace id."""
 
     model: str
     source: str
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,22 +169,41 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Reasoning:
+    """A piece of what the model says to itself. Never shown, never kept."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool the model wants called, whole. `arguments` is JSON as the model wrote it: check it before use."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Usage:
-    """Tokens, as the provider counts them; `cached` of the prompt's were read from its cache."""
+    """Tokens, as the provider counts them; `cached` of the prompt's were read from its cache, `reasoning` of the
+    completion's were never shown. `estimated`: the provider did not say, this is our own count."""
 
     prompt: int
     completion: int
     cached: int = 0
+    reasoning: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Why the model stopped: ``stop``, ``length`` or ``content_filter``."""
+    """Why the model stopped: ``stop``, ``length``, ``content_filter``, ``tool_calls``, or the provider's own other word."""
 
     reason: str
 
 
-ModelEvent = Started | Text | Usage | Finished
+ModelEvent = Started | Text | Reasoning | ToolCall | Usage | Finished
 
 
 # --- what a turn says -------------------------------------------------------------------------------------------------
@@ -225,7 +250,9 @@ class Refused(Outcome):
 
 @dataclass(frozen=True)
 class HandedOff(Outcome):
-    """The visitor asked for a person."""
+    """A person is to take the line: ``visitor_asked``, or by the owner's policy ``budget``."""
+
+    reason: str = "visitor_asked"
 
 
 # --- what can go wrong ------------------------------------------------------------------------------------------------

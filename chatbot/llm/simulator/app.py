@@ -1,43 +1,29 @@
 """The simulator as a plain ASGI application: no framework, no Django.
 
-Each chat request takes the next `Script`; when none is left it gets a short answer that cites its first source.
+It plays the official API (``/chat/completions``, ``/models``, ``/user/balance``) and the gateway (``/v1/text/completion``,
+``/v1/moderation``, ``/v1/batch``, with signed tokens). Each completion takes the next of `scripts`; when none is left it
+answers from the first source in its prompt. ``!fault:cut`` in the question, or `rates`, makes it fail in that way.
 """
 
 import asyncio
 import json
+import random
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from chatbot.llm.simulator.faults import FAULTS
+from chatbot.llm.simulator.script import Cut, Script, Seen
+from chatbot.llm.simulator.wording import ChatWording, GatewayWording, Wording, answer, error, reply
+from chatbot.tokens import BadToken, client_of_token
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-KEEP_ALIVE = b": keep-alive\n\n"
-DONE = b"data: [DONE]\n\n"
-
-
-@dataclass(frozen=True)
-class Cut:
-    """End the connection without ending the response."""
-
-
-@dataclass(frozen=True)
-class Script:
-    """What a request gets: a status, headers, and a body of bytes to write, pauses (seconds) and perhaps a `Cut`."""
-
-    body: tuple[bytes | float | Cut, ...]
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A request as it came."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: Any
+_SOURCE = re.compile(r"^\[1\] [^\n]*\n(.*?)(?=\n\n\[2\]|\n</sources)", re.DOTALL | re.MULTILINE)
+_FAULT = re.compile(r"!fault:(\w+)")
+_PIECE = re.compile(r"\s*[A-Za-z0-9'’_*.,:;/#-]+|\s*.", re.DOTALL)
 
 
 class CutShort(Exception):
@@ -45,13 +31,31 @@ class CutShort(Exception):
 
 
 class Simulator:
-    """`scripts` are used up in order; `seen` holds every request; `open` counts answers under way."""
+    """`scripts` are used up in order; `seen` holds every request; `open` counts answers under way.
 
-    def __init__(self, key: str = "sk-test") -> None:
-        self.key = key
+    `key` is the API key, `secrets` the gateway's clients with theirs. `rates` are shares of requests (0 to 1) that meet a
+    fault, `first_s` the time to the first token and `pause_s` between tokens. `offers`: the gateway's optional paths.
+    """
+
+    def __init__(
+        self,
+        key: str = "sk-test",
+        secrets: Mapping[str, str] | None = None,
+        *,
+        rates: Mapping[str, float] | None = None,
+        first_s: float = 0.0,
+        pause_s: float = 0.0,
+        offers: frozenset[str] = frozenset({"moderation", "batch"}),
+        keep_seen: int = 1_000_000,
+        seed: int = 1,
+    ) -> None:
+        self.key, self.offers = key, offers
+        self.secrets = secrets or {"app-1": "a-secret-of-at-least-thirty-two-bytes"}
         self.scripts: deque[Script] = deque()
-        self.seen: list[Seen] = []
+        self.seen: deque[Seen] = deque(maxlen=keep_seen)
         self.open = 0
+        self._rates, self._first_s, self._pause_s = dict(rates or {}), first_s, pause_s
+        self._dice = random.Random(seed)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,91 +63,115 @@ class Simulator:
             return
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         data = await _body(receive)
-        self.seen.append(Seen(scope["path"], headers, json.loads(data) if data else None))
-        script = self._choose(scope["path"], headers)
+        body = json.loads(data) if data else None
+        self.seen.append(Seen(scope["path"], headers, body))
+        script = self._choose(scope["path"], headers, body)
         self.open += 1
         try:
-            await self._play(script, receive, send)
+            await _play(script, receive, send)
         finally:
             self.open -= 1
 
-    def _choose(self, path: str, headers: Mapping[str, str]) -> Script:
-        if headers.get("authorization") != f"Bearer {self.key}":
+    def _choose(self, path: str, headers: Mapping[str, str], body: Any) -> Script:
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        if path.endswith(("/text/completion", "/moderation", "/batch")) or bearer.count(".") == 2:
+            try:
+                client_of_token(bearer, self.secrets)
+            except BadToken:
+                return error(401, "invalid token", kind="authentication_error")
+        elif bearer != self.key:
             return error(401, "Authentication Fails, Your api key: ****0000 is invalid", kind="authentication_error")
-        if path.endswith("/models"):
-            return reply(
-                {"object": "list", "data": [{"id": "deepseek-flash", "object": "model", "owned_by": "deepseek"}]}
-            )
-        if not path.endswith("/chat/completions"):
-            return error(404, "Not Found")
-        return self.scripts.popleft() if self.scripts else answer(["This is ", "what I found", ". [1]"])
+        match path.rsplit("/", 1)[-1]:
+            case "models":
+                ids = ["deepseek-flash", "deepseek-v4-pro"] if bearer == self.key else ["deepseek-zh-7b"]
+                rows = [{"id": name, "object": "model", "owned_by": "deepseek"} for name in ids]
+                return reply({"object": "list", "data": rows})
+            case "balance":
+                amounts = {"currency": "CNY", "total_balance": "110.00", "granted_balance": "10.00"}
+                return reply({"is_available": True, "balance_infos": [{**amounts, "topped_up_balance": "100.00"}]})
+            case "completions":
+                return self._complete(body, ChatWording(str(body.get("model") or "deepseek-flash")))
+            case "completion":
+                return self._complete(body, GatewayWording())
+            case "moderation" if "moderation" in self.offers:
+                flagged = "forbidden" in str(body.get("input"))
+                return reply({"results": [{"flagged": flagged, "categories": {"abuse": flagged}}]})
+            case "batch" if "batch" in self.offers:
+                return reply({"id": "b-1", "results": [self._batched(row) for row in body["requests"]]})
+        return error(404, "Not Found")
 
-    async def _play(self, script: Script, receive: Receive, send: Send) -> None:
-        gone = asyncio.create_task(_wait_until_gone(receive))
-        await send(
-            {
-                "type": "http.response.start",
-                "status": script.status,
-                "headers": [(name.encode(), value.encode()) for name, value in script.headers.items()],
-            }
-        )
-        try:
-            for step in script.body:
-                if isinstance(step, Cut):
-                    raise CutShort
-                if isinstance(step, bytes):
-                    await send({"type": "http.response.body", "body": step, "more_body": True})
-                else:
-                    done, _ = await asyncio.wait([gone], timeout=step)
-                    if done:
-                        return
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            gone.cancel()
+    def _complete(self, body: Any, wording: Wording) -> Script:
+        if self.scripts:
+            return self.scripts.popleft()
+        asked = _last_words(body)
+        if (named := _FAULT.search(asked)) and named.group(1) in FAULTS:
+            return FAULTS[named.group(1)](wording)
+        for name, rate in self._rates.items():
+            if self._dice.random() < rate:
+                return FAULTS[name](wording)
+        text = _answer_to(asked)
+        usage = _usage(json.dumps(body, ensure_ascii=False), text)
+        if not body.get("stream"):
+            return Script((wording.whole(text, "stop", usage),), 200, {"content-type": "application/json"})
+        script = answer(_PIECE.findall(text), pause_s=self._pause_s, wording=wording, usage=usage)
+        return Script((self._first_s, *script.body), script.status, script.headers) if self._first_s else script
+
+    def _batched(self, row: Any) -> dict[str, Any]:
+        script = self._complete(row["body"] | {"stream": False}, GatewayWording())
+        body = json.loads(b"".join(step for step in script.body if isinstance(step, bytes)) or b"{}")
+        return {"custom_id": row["custom_id"], "status": script.status, "body": body}
 
 
-# --- scripts -----------------------------------------------------------------------------------------------------------
-def chunk(
-    content: str | None = None, *, finish: str | None = None, usage: Mapping[str, Any] | None = None, **delta: Any
-) -> bytes:
-    """One event of a stream, as the API writes it."""
-    if content is not None:
-        delta["content"] = content
-    body = {
-        "id": "sim-1",
-        "object": "chat.completion.chunk",
-        "created": 1_795_000_000,
-        "model": "deepseek-flash",
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
-        "usage": usage,
+def _last_words(body: Any) -> str:
+    messages = body.get("messages")
+    if not messages:
+        return str(body.get("prompt") or "")
+    content = messages[-1].get("content")
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+
+
+def _answer_to(asked: str) -> str:
+    source = _SOURCE.search(asked)
+    if source is None:
+        return "This is what I found. [1]" if "<sources-" in asked else "Simulated answer."
+    return f"{source.group(1).strip()[:400]} [1]"
+
+
+def _usage(asked: str, said: str) -> dict[str, int]:
+    """Counts as the provider would: a third of the characters, and whole blocks of 64 from its cache."""
+    prompt, completion = len(asked) // 3 + 1, len(said) // 2 + 1
+    hit = min(prompt, 256) // 64 * 64
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_cache_hit_tokens": hit,
+        "prompt_cache_miss_tokens": prompt - hit,
     }
-    return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
 
 
-def answer(texts: list[str], *, finish: str = "stop", pause_s: float = 0.0) -> Script:
-    """A whole, well-formed answer."""
-    usage = {
-        "prompt_tokens": 120,
-        "completion_tokens": len(texts),
-        "total_tokens": 120 + len(texts),
-        "prompt_cache_hit_tokens": 64,
-        "prompt_cache_miss_tokens": 56,
-    }
-    steps: list[bytes | float | Cut] = [chunk("", role="assistant")]
-    for text in texts:
-        steps += [pause_s, chunk(text)] if pause_s else [chunk(text)]
-    return Script((*steps, chunk("", finish=finish, usage=usage), DONE))
-
-
-def error(status: int, message: str, *, kind: str = "invalid_request_error", **headers: str) -> Script:
-    """An error in the API's envelope; its content type is not always JSON, and so is not here."""
-    body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": kind}}).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Script((body,), status, {"content-type": "application/octet-stream", **named})
-
-
-def reply(body: Any) -> Script:
-    return Script((json.dumps(body).encode(),), 200, {"content-type": "application/json"})
+async def _play(script: Script, receive: Receive, send: Send) -> None:
+    gone = asyncio.create_task(_wait_until_gone(receive))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": script.status,
+            "headers": [(name.encode(), value.encode()) for name, value in script.headers.items()],
+        }
+    )
+    try:
+        for step in script.body:
+            if isinstance(step, Cut):
+                raise CutShort
+            if isinstance(step, bytes):
+                await send({"type": "http.response.body", "body": step, "more_body": True})
+            else:
+                done, _ = await asyncio.wait([gone], timeout=step)
+                if done:
+                    return
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from chatbot.management.workspaces import add_workspace_argument, chosen_workspace
+from chatbot.providers import close_providers
 from chatbot.replies import pick
 from chatbot.trial_question import stream_question
 from chatbot.turn.values import Answered, Delta, Outcome, TurnFailed
 from chatbot.web.errors import sentence
-from chatbot.wiring import READING_PACE, Record, close_providers
+from chatbot.wiring import READING_PACE, Record
 from conversations.services import MAX_TEXT
 from knowledge import services
 from workspace.models import Workspace

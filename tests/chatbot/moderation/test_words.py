@@ -25,10 +25,10 @@ def test_each_policy_does_what_it_says(category: str, term: str) -> None:
     off = WordModeration(dict.fromkeys(DEFAULTS, "off"))
     note = WordModeration(dict.fromkeys(DEFAULTS, "note"))
     block = WordModeration(dict.fromkeys(DEFAULTS, "off") | {category: "block"})
-    assert off.judge(text).noted == ()
-    assert category in note.judge(text).noted
-    assert note.judge(text).refused == ""
-    assert block.judge(text).refused == ("" if category in MOODS else category)
+    assert off.verdict(text).noted == ()
+    assert category in note.verdict(text).noted
+    assert note.verdict(text).refused == ""
+    assert block.verdict(text).refused == ("" if category in MOODS else category)
     offence = block.offence(text, "")
     assert offence
     assert offence[1] == category
@@ -36,7 +36,7 @@ def test_each_policy_does_what_it_says(category: str, term: str) -> None:
 
 @pytest.mark.parametrize(("category", "term"), [row for row in OFFENCES if row[0] in MOODS])
 def test_a_rude_word_is_mood_and_never_refuses_a_visitor(category: str, term: str) -> None:
-    verdict = WordModeration({category: "block"}).judge(f"{term} where is my parcel")
+    verdict = WordModeration({category: "block"}).verdict(f"{term} where is my parcel")
     assert verdict.mood == "upset"
     assert verdict.refused == ""
 
@@ -45,4 +45,4 @@ def test_a_rude_word_is_mood_and_never_refuses_a_visitor(category: str, term: st
     "text", ["Where is my parcel?", "刀具包装里少了一把", "I need a coupon", "怎么退款？", "The Scunthorpe branch"]
 )
 def test_what_customers_say_is_not_refused(text: str) -> None:
-    assert WordModeration({}).judge(text).refused == ""
+    assert WordModeration({}).verdict(text).refused == ""

@@ -101,6 +101,14 @@ class FakeModel:
             self.closed = True
 
 
+@dataclass
+class FakeAllowance:
+    spent: bool = False
+
+    async def is_spent(self, asked: Question) -> bool:
+        return self.spent
+
+
 def stages(**chosen) -> Stages:
     masker = Masker()
     defaults = {
@@ -113,6 +121,7 @@ def stages(**chosen) -> Stages:
         "knowledge": FakeKnowledge(),
         "judge": ByScore(),
         "privacy": masker,
+        "allowance": FakeAllowance(),
         "model": FakeModel(),
     }
     return Stages(**{**defaults, **chosen})

@@ -1,4 +1,4 @@
-"""What the bot itself keeps: the intents of a workspace and their examples."""
+"""The intents of a workspace and their examples."""
 
 from typing import ClassVar
 
