@@ -1,5 +1,6 @@
 """What a language model is asked, whoever is asked and in whichever dialect."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +10,7 @@ from chatbot.turn.values import BOT, PERSON, Prompt, ToolCall
 
 SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"
 MAX_TOOLS = 128
-MAX_TOOL_NAME = 64
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,8 @@ class Tool:
     parameters: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if (
-            not self.name
-            or len(self.name) > MAX_TOOL_NAME
-            or not self.name.replace("_", "a").replace("-", "a").isalnum()
-        ):
-            raise ValueError(f"A tool's name has 1 to {MAX_TOOL_NAME} of A-Z a-z 0-9 _ -: {self.name!r}")
+        if not _TOOL_NAME.fullmatch(self.name):
+            raise ValueError(f"A tool's name has 1 to 64 of A-Z a-z 0-9 _ -: {self.name!r}")
 
 
 @dataclass(frozen=True)
