@@ -1,0 +1,61 @@
+"""What every page of the back office stands on: one sees and changes only the rows of workspaces one administers."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from workspace.models import Membership, Workspace
+from workspace.roles import Action
+from workspace.tenancy import OwnedByWorkspace
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+else:
+    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
+
+
+def administered(request: HttpRequest) -> QuerySet[Workspace]:
+    """The workspaces this person may configure."""
+    if request.user.is_superuser:
+        return Workspace.objects.all()
+    memberships = Membership.every.filter(user_id=request.user.pk or 0)
+    mine = [membership.workspace_id for membership in memberships if membership.may(Action.CONFIGURE)]
+    return Workspace.objects.filter(pk__in=mine)
+
+
+class OwnedAdmin(ModelAdmin):
+    """Rows of the workspaces one administers; new ones go to the chosen or the only one."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(workspace__in=administered(request))
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_staff and administered(request).exists())
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    has_add_permission = has_view_permission
+    has_change_permission = has_view_permission
+    has_delete_permission = has_view_permission
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "workspace":
+            kwargs["queryset"] = administered(request)
+            kwargs["initial"] = administered(request).first()
+        elif issubclass(db_field.related_model, OwnedByWorkspace):
+            kwargs["queryset"] = db_field.related_model.every.filter(workspace__in=administered(request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class ReadOnlyAdmin(OwnedAdmin):
+    """Rows that are there to be looked at."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_change_permission = has_add_permission
+    has_delete_permission = has_add_permission
