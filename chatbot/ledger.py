@@ -117,8 +117,8 @@ def record_calls(calls: Sequence[tuple[int, Call]]) -> None:
     """Write down calls (each with its workspace) with what they cost, and tell the owner what follows from it."""
     with transaction.atomic():
         rows = [_row(workspace, call) for workspace, call in calls]
-        ModelCall.every.bulk_create(rows)
         for workspace in {row.workspace_id for row in rows}:
+            ModelCall.objects.of(workspace).bulk_create([row for row in rows if row.workspace_id == workspace])
             _watch_budgets(workspace)
         for row in rows:
             if row.failure in _OWNERS:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 
 from conversations import services
 from conversations.models import Conversation, Inbox
@@ -68,13 +69,20 @@ def person(workspace: Workspace, username: str, name: str, role: Role) -> User:
     return user
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _compiled_texts() -> None:
+    """A clean clone has the Chinese texts as source only."""
+    call_command("compile_texts", verbosity=0)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_caches() -> Iterator[None]:
     """Rows come and go between tests with the same keys."""
-    from chatbot import wiring
+    from chatbot import providers, wiring
     from knowledge import search
 
     yield
+    providers.forget_plans()
     search._open.cache_clear()
     wiring.recogniser.cache_clear()
     wiring._shelf.cache_clear()

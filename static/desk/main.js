@@ -116,15 +116,21 @@ async function refresh(part) {
   const home = document.getElementById(part);
   const address = thread?.dataset[part];
   if (!home || !address) return;
-  const box = home.querySelector("textarea");
-  const typed = box?.value ?? "";
   const answer = await fetch(address, { credentials: "same-origin" });
   if (!answer.ok) return;
-  place(home, await answer.text());
+  const html = await answer.text();
+  const box = home.querySelector("textarea"); // only now: whoever types did not wait for the answer
+  const typed = box?.value ?? "";
+  const at = box && document.activeElement === box ? [box.selectionStart, box.selectionEnd] : null;
+  place(home, html);
   /** @type {any} */ (window).htmx?.process(home);
   localise(home);
   const fresh = home.querySelector("textarea");
   if (fresh && typed) fresh.value = typed;
+  if (fresh && at) {
+    fresh.focus();
+    fresh.setSelectionRange(at[0], at[1]);
+  }
 }
 
 function isNear() {
