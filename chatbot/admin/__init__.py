@@ -6,9 +6,33 @@ Everybody here sees only the workspaces they administer. Credentials can be writ
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from chatbot.admin import api_keys, audit_trail, inboxes, intents, jobs, people
+from chatbot.admin import (
+    api_keys,
+    audit_trail,
+    batches,
+    budgets,
+    inboxes,
+    intents,
+    jobs,
+    model_calls,
+    notices,
+    people,
+    providers,
+)
 
-__all__ = ["api_keys", "audit_trail", "inboxes", "intents", "jobs", "people"]
+__all__ = [
+    "api_keys",
+    "audit_trail",
+    "batches",
+    "budgets",
+    "inboxes",
+    "intents",
+    "jobs",
+    "model_calls",
+    "notices",
+    "people",
+    "providers",
+]
 
 admin.site.site_header = _("Baton administration")
 admin.site.site_title = "Baton"

@@ -6,21 +6,14 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from chatbot.admin.owned import OwnedAdmin, TabularInline
+from chatbot.admin.owned import OwnedAdmin, OwnedInline
 from chatbot.models import Intent, IntentExample
 
 
-class ExampleInline(TabularInline):
+class ExampleInline(OwnedInline):
     model = IntentExample
     fields = ("text", "language")
     extra = 3
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_staff)
-
-    has_add_permission = has_view_permission
-    has_change_permission = has_view_permission
-    has_delete_permission = has_view_permission
 
 
 @admin.register(Intent)

@@ -1,11 +1,14 @@
 """What every page of the back office stands on: one sees and changes only the rows of workspaces one administers."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from workspace import audit
 from workspace.models import Membership, Workspace
 from workspace.roles import Action
 from workspace.tenancy import OwnedByWorkspace
@@ -59,3 +62,51 @@ class ReadOnlyAdmin(OwnedAdmin):
 
     has_change_permission = has_add_permission
     has_delete_permission = has_add_permission
+
+
+class AuditedAdmin(OwnedAdmin):
+    """Rows whose every change is written to the audit trail: who, which fields, never what was in them."""
+
+    noun = ""
+
+    def on_change(self) -> None:
+        """What must follow once a change is stored."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        fields = [name.removeprefix("new_") for name in form.changed_data]
+        fields += [formset.prefix for formset in formsets if formset.has_changed()]
+        if fields:
+            self._record(request, form.instance, "change" if change else "add", {"fields": sorted(fields)})
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self._record(request, obj, "delete", {"name": str(obj)})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        with transaction.atomic():
+            for row in queryset:
+                self._record(request, row, "delete", {"name": str(row)})
+            super().delete_queryset(request, queryset)
+
+    def _record(self, request: HttpRequest, row: Any, verb: str, detail: Mapping[str, Any]) -> None:
+        actor = getattr(request.user, "public_id", audit.SYSTEM)
+        audit.record(
+            workspace_id=row.workspace_id,
+            actor=actor,
+            action=f"{self.noun}.{verb}",
+            target=row.public_id,
+            detail=detail,
+        )
+        transaction.on_commit(self.on_change)
+
+
+class OwnedInline(TabularInline):
+    """Rows that come and go with the row above them: whoever may change that one may change these."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_staff)
+
+    has_add_permission = has_view_permission
+    has_change_permission = has_view_permission
+    has_delete_permission = has_view_permission
