@@ -233,14 +233,17 @@ def step_for(workspace: int, *, inbox: str = "", contact: str = "", at: dt.datet
     for budget in _budgets(workspace, inbox):
         if budget.scope == Budget.Scope.VISITOR and not contact:
             continue
-        gone = spent(budget, contact=contact, at=at).percent
-        if budget.person_at is not None and gone >= budget.person_at:
-            steps.append(Step.PERSON)
-        elif gone >= budget.extractive_at:
-            steps.append(Step.EXTRACTIVE)
-        elif gone >= budget.shorten_at:
-            steps.append(Step.SHORTER)
+        steps.append(rung(budget, spent(budget, contact=contact, at=at).percent))
     return max(steps, key=list(Step).index)
+
+
+def rung(budget: Budget, percent: Decimal) -> Step:
+    """Where one budget's ladder stands once `percent` of it is gone."""
+    if budget.person_at is not None and percent >= budget.person_at:
+        return Step.PERSON
+    if percent >= budget.extractive_at:
+        return Step.EXTRACTIVE
+    return Step.SHORTER if percent >= budget.shorten_at else Step.FULL
 
 
 def spent(budget: Budget, *, contact: str = "", at: dt.datetime | None = None) -> Spent:

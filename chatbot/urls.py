@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from chatbot.web import health, webhooks
 from chatbot.web.api import api
-from chatbot.web.pages import analytics, desk, knowledge, shop, signing_in, widget
+from chatbot.web.pages import analytics, costs, desk, knowledge, shop, signing_in, widget
 
 urlpatterns = [
     path("", signing_in.home),
@@ -31,6 +31,9 @@ urlpatterns = [
     path("knowledge/<str:collection>/upload/", knowledge.upload, name="knowledge-upload"),
     path("analytics/", analytics.overview, name="analytics"),
     path("analytics/turns/", analytics.turns, name="analytics-turns"),
+    path("analytics/costs/", costs.overview, name="costs"),
+    path("analytics/costs/calls/", costs.calls, name="cost-calls"),
+    path("analytics/costs/notices/<int:notice>/understood/", costs.understood, name="notice-understood"),
     path("admin/", admin.site.urls),
     # visitors
     path("shop/", shop.shop, name="shop"),

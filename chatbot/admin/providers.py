@@ -25,7 +25,7 @@ class PriceInline(OwnedInline):
     model = Price
     fields = ("model", "since", "miss", "hit", "output", "peak_miss", "peak_hit", "peak_output")
     extra = 0
-    verbose_name_plural = _("Own prices per million tokens (before them, the list prices of the official API hold)")
+    verbose_name_plural = _("Own prices per million tokens, which go before the list prices of the official API")
 
 
 @admin.register(Provider)

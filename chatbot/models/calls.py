@@ -62,6 +62,10 @@ class ModelCall(OwnedByWorkspace):
     def __str__(self) -> str:
         return f"{self.model} {self.public_id}"
 
+    @property
+    def prompt_tokens(self) -> int:
+        return self.cached_tokens + self.missed_tokens
+
 
 class Budget(OwnedByWorkspace):
     """What may be spent in a day or a month: altogether, in one inbox, or by each visitor.

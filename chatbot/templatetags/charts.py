@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from django import template
 from django.utils.formats import date_format
 
+from chatbot.costs import Part
+from chatbot.templatetags.amounts import money
 from conversations.analytics import Share
 
 register = template.Library()
@@ -28,7 +30,7 @@ class Bar:
     """A bar of `width` percent; `tone` is the colour's class, `link` where its rows are."""
 
     label: str
-    value: int
+    value: int | str
     percent: int
     width: int
     tone: str
@@ -40,11 +42,12 @@ class Column:
     """Places as percentages of the drawing."""
 
     label: str
-    value: int
+    value: int | str
     x: float
     y: float
     width: float
     height: float
+    link: str = ""
 
 
 @register.inclusion_tag("analytics/_bars.html")
@@ -64,6 +67,50 @@ def bars(rows: Sequence[tuple[Share, str]], title: str, link: str, limit: int = 
         for share, label in shown
     ]
     return {"bars": drawn, "title": title}
+
+
+@register.inclusion_tag("analytics/_bars.html")
+def money_bars(
+    rows: Sequence[tuple[Part, str]], title: str, link: str, currency: str, limit: int = 12
+) -> dict[str, object]:
+    """Horizontal bars of what parts of the calls cost; `link` gets the part's key appended."""
+    shown = list(rows)[:limit]
+    most = max((part.amount for part, _ in shown), default=0)
+    drawn = [
+        Bar(
+            label=label,
+            value=money(part.amount, currency),
+            percent=part.percent,
+            width=max(1, round(100 * part.amount / most)) if most else 0,
+            tone="",
+            link=f"{link}{part.key}",
+        )
+        for part, label in shown
+    ]
+    return {"bars": drawn, "title": title, "kind": "money"}
+
+
+@register.inclusion_tag("analytics/_columns.html")
+def money_columns(rows: Sequence[tuple[Part, str]], title: str, link: str, currency: str) -> dict[str, object]:
+    """Columns of what each day cost, each a link to its calls."""
+    most = max((part.amount for part, _ in rows), default=0)
+    step = HIGH / max(1, len(rows))
+    drawn = []
+    for at, (part, label) in enumerate(rows):
+        height = float(HIGH * part.amount / most) if most else 0.0
+        column = Column(
+            label=label,
+            value=money(part.amount, currency),
+            x=at * step + step * 0.1,
+            y=HIGH - height,
+            width=step * 0.8,
+            height=height,
+            link=f"{link}{part.key}" if part.calls else "",
+        )
+        drawn.append(column)
+    first, last = (drawn[0].label, drawn[-1].label) if drawn else ("", "")
+    ends = {"first": first, "last": last}
+    return {"columns": drawn, "title": title, "high": HIGH, "most": most, "linked": True, **ends}
 
 
 @register.inclusion_tag("analytics/_columns.html")

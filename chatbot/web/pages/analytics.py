@@ -1,34 +1,27 @@
 """The figures, each with the rows behind it one click away and as CSV."""
 
-import csv
-import datetime as dt
 from collections.abc import Iterable
-from typing import Any
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from chatbot.web.access import member_page
 from chatbot.web.pages.names import intent_names
+from chatbot.web.pages.rows import CSV_ROWS, DAYS, PAGE, csv_file, period_of, query_of
 from conversations import analytics
-from conversations.analytics import Period
 from conversations.models import Turn
 from workspace.models import Membership, Workspace
 from workspace.roles import Action
 
-DAYS = (1, 7, 30, 90)
-PAGE = 50
-CSV_ROWS = 20_000
 UNANSWERED_SHOWN = 8
 
 
 @require_GET
 @member_page(Action.SEE_ANALYTICS)
 def overview(request: HttpRequest, member: Membership) -> HttpResponse:
-    workspace, (days, period) = member.workspace, _period(request)
+    workspace, (days, period) = member.workspace, period_of(request)
     contained, before = (analytics.containment(workspace, each) for each in (period, period.before))
     context = {
         "days": days,
@@ -53,7 +46,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
 @member_page(Action.SEE_ANALYTICS)
 def turns(request: HttpRequest, member: Membership) -> HttpResponse:
     """The rows behind a figure: the same query, as a page or, with ``format=csv``, as a file."""
-    days, period = _period(request)
+    days, period = period_of(request)
     rows = analytics.turns(member.workspace, period)
     outcome, intent = request.GET.get("outcome", ""), request.GET.get("intent")
     if outcome == "unanswered":
@@ -66,14 +59,7 @@ def turns(request: HttpRequest, member: Membership) -> HttpResponse:
         return _csv(rows[:CSV_ROWS])
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     context = {"days": days, "choices": DAYS, "page": page, "outcome": outcome, "intent": intent}
-    return render(request, "analytics/turns.html", context | {"query": _query(request)})
-
-
-def _period(request: HttpRequest) -> tuple[int, Period]:
-    asked = request.GET.get("days", "")
-    days = int(asked) if asked.isdigit() and int(asked) in DAYS else 7
-    until = timezone.now()
-    return days, Period(until - dt.timedelta(days=days), until)
+    return render(request, "analytics/turns.html", context | {"query": query_of(request)})
 
 
 def _named(workspace: Workspace, shares: Iterable[analytics.Share]) -> list[tuple[analytics.Share, str]]:
@@ -82,39 +68,16 @@ def _named(workspace: Workspace, shares: Iterable[analytics.Share]) -> list[tupl
 
 
 def _csv(rows: Iterable[Turn]) -> HttpResponse:
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = 'attachment; filename="turns.csv"'
-    response.write("\ufeff")  # so that spreadsheets read Chinese
-    writer = csv.writer(response)
-    writer.writerow(
-        [
-            "started_at", "conversation", "turn", "question", "language", "intent", "confidence", "outcome", "source",
-            "evidence", "first_text_ms", "total_ms", "prompt_tokens", "completion_tokens", "error",
-        ]
+    header = (
+        "started_at", "conversation", "turn", "question", "language", "intent", "confidence", "outcome", "source",
+        "evidence", "first_text_ms", "total_ms", "prompt_tokens", "completion_tokens", "error",
     )  # fmt: skip
-    for turn in rows:
-        writer.writerow(
-            [
-                _harmless(value)
-                for value in (
-                    turn.started_at.isoformat(), turn.conversation.public_id, turn.public_id, turn.question.text,
-                    turn.language, turn.intent, turn.confidence, turn.outcome, turn.source, turn.evidence,
-                    turn.first_text_ms, turn.total_ms, turn.prompt_tokens, turn.completion_tokens, turn.error,
-                )
-            ]
-        )  # fmt: skip
-    return response
-
-
-def _harmless(value: Any) -> Any:
-    """A cell that a spreadsheet would run as a formula becomes text."""
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
-        return f"'{value}"
-    return "" if value is None else value
-
-
-def _query(request: HttpRequest) -> str:
-    kept = request.GET.copy()
-    for name in ("page", "format"):
-        kept.pop(name, None)
-    return kept.urlencode()
+    cells = (
+        (
+            turn.started_at.isoformat(), turn.conversation.public_id, turn.public_id, turn.question.text, turn.language,
+            turn.intent, turn.confidence, turn.outcome, turn.source, turn.evidence, turn.first_text_ms, turn.total_ms,
+            turn.prompt_tokens, turn.completion_tokens, turn.error,
+        )
+        for turn in rows
+    )  # fmt: skip
+    return csv_file("turns.csv", header, cells)

@@ -1,4 +1,4 @@
-"""Names of intents, languages and sources as a person reads them."""
+"""Names of intents, languages, sources, and of what models are asked for, as a person reads them."""
 
 from django.utils.translation import get_language, get_language_info, gettext_noop
 from django.utils.translation import gettext as _
@@ -10,6 +10,26 @@ SOURCES = {
     "generated": gettext_noop("language model"),
     "extractive": gettext_noop("quoted documents"),
     "reply": gettext_noop("prepared reply"),
+}
+PURPOSES = {
+    "answer": gettext_noop("answers to visitors"),
+    "test": gettext_noop("tests of a provider"),
+}
+FAILURES = {
+    "auth": gettext_noop("key not accepted"),
+    "quota": gettext_noop("account empty"),
+    "rate_limited": gettext_noop("asked too often"),
+    "content_risk": gettext_noop("content refused"),
+    "context_too_long": gettext_noop("prompt too long"),
+    "bad_request": gettext_noop("request not understood"),
+    "server": gettext_noop("fault at the provider"),
+    "transport": gettext_noop("not reachable"),
+    "timeout": gettext_noop("no answer in time"),
+    "truncated": gettext_noop("connection broke off"),
+    "empty": gettext_noop("empty answer"),
+    "malformed": gettext_noop("answer not readable"),
+    "unsupported": gettext_noop("not offered"),
+    "stopped": gettext_noop("stopped by us"),
 }
 
 
@@ -33,3 +53,13 @@ def language_name(code: str) -> str:
 def source_name(source: str) -> str:
     """What an answer was made from; nothing when there was none."""
     return _(SOURCES[source]) if source in SOURCES else ""
+
+
+def purpose_name(purpose: str) -> str:
+    """What a model was asked for; purposes of the owner's own stay as they are."""
+    return _(PURPOSES[purpose]) if purpose in PURPOSES else purpose
+
+
+def failure_name(code: str) -> str:
+    """Why a call failed, in two or three words."""
+    return _(FAILURES[code]) if code in FAILURES else code
