@@ -224,6 +224,13 @@ class Message(OwnedByWorkspace):
     agent = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     client_id = models.CharField(max_length=64, null=True)
     text = SealedTextField()
+    revises = models.OneToOneField(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="revised_by",
+        help_text=_("the visitor's earlier words that this message replaces"),
+    )
     state = models.CharField(max_length=12, choices=State.choices, default=State.COMPLETE)
     kind = models.CharField(max_length=12, blank=True, help_text=_("how the bot came by it; empty for people"))
     citations = models.JSONField(default=list)
@@ -269,10 +276,13 @@ class Turn(OwnedByWorkspace):
         STOPPED = "stopped", _("stopped by the visitor")
         MERGED = "merged", _("answered with the next question")
         FAILED = "failed", _("failed")
+        SUPERSEDED = "superseded", _("superseded by an edit")
 
     public_id = PublicIdField("trn")
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     question = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="+")
+    repeats = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, related_name="repeated_by")
+    variant = models.PositiveSmallIntegerField(_("variant"), default=1)
     epoch = models.PositiveIntegerField()
     outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices, default=Outcome.RUNNING)
     shown = SealedTextField(default="")
