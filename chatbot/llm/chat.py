@@ -6,7 +6,7 @@ queued connection alive; usage rides on the last chunk or on one of its own with
 """
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chatbot.llm import errors
@@ -124,32 +124,34 @@ class ChatReader:
             self.done = True
         yield from self.answer.conclude(ended=self.done)
 
-    def _chunk(self, chunk: Mapping[str, Any]) -> Iterator[ModelEvent]:
+    def _chunk(self, chunk: dict[str, Any]) -> list[ModelEvent]:
         if chunk.get("error"):
             words = error_message(chunk)
             raise ModelCallFailed(errors.from_event(words), "error event")
-        self.answer.counted(chunk.get("usage"))
+        answer = self._answer
+        answer.counted(chunk.get("usage"))
         choice = _first(chunk.get("choices"))
         if choice is None:
-            return
-        yield from self.answer.begin(chunk.get("model"))
+            return []
+        events = answer.begin(chunk.get("model"))
         delta = choice.get("delta") or choice.get("message")
-        if isinstance(delta, Mapping):
-            yield from self.answer.reasoning(delta.get("reasoning_content") or delta.get("reasoning"))
-            yield from self.answer.text(delta.get("content"))
+        if isinstance(delta, dict):
+            events += answer.reasoning(delta.get("reasoning_content") or delta.get("reasoning"))
+            events += answer.text(delta.get("content"))
             calls = delta.get("tool_calls")
             if isinstance(calls, list):
                 for at, fragment in enumerate(calls):
-                    self.answer.tool_fragment(fragment, at)
-        self.answer.finished(choice.get("finish_reason"))
+                    answer.tool_fragment(fragment, at)
+        answer.finished(choice.get("finish_reason"))
+        return events
 
 
-def _first(choices: object) -> Mapping[str, Any] | None:
+def _first(choices: object) -> dict[str, Any] | None:
     """The first choice; others are never asked for."""
     if not isinstance(choices, list):
         return None
     for choice in choices:
-        if isinstance(choice, Mapping) and not choice.get("index"):
+        if isinstance(choice, dict) and not choice.get("index"):
             return choice
     return None
 

@@ -58,4 +58,4 @@ class ClientCredentials:
 def credentials_of(profile: Profile) -> Credentials:
     if profile.dialect is Dialect.GATEWAY and profile.client_id:
         return ClientCredentials(profile.client_id, profile.client_secret)
-    return ApiKey(profile.key)
+    return ApiKey(profile.key.strip())

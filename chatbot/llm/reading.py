@@ -128,6 +128,8 @@ class Answer:
 
     def _clean(self, piece: str) -> str:
         """Without control characters, and with the halves of a split character put together."""
+        if not self._half and piece.isprintable():
+            return piece  # nearly every piece: neither a control character nor half of one
         piece, self._half = self._half + piece, ""
         if half := _HIGH_SURROGATE.search(piece):
             piece, self._half = piece[: half.start()], half.group()

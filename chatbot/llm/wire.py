@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import orjson
@@ -19,6 +19,8 @@ from chatbot.llm.reading import error_message, read_json
 MAX_ERROR_BYTES = 64 * 1024
 MAX_BODY = 16 * 1024 * 1024
 CONNECT_S = 5.0
+_HEADERS = {"User-Agent": "Baton", "Accept-Encoding": "identity"}  # a packed stream comes in lumps
+_EXTENSIONS = {"timeout": {"connect": CONNECT_S, "read": None, "write": None, "pool": None}}  # the rest: `Watch`
 _TRACES = ("x-ds-trace-id", "x-request-id", "x-deepseek-request-id")
 
 T = TypeVar("T")
@@ -51,28 +53,40 @@ class Reply:
 
     async def pieces(self, clock: Clock) -> AsyncGenerator[bytes, None]:
         """The body. The clock runs around each read, not around this generator, so that a slow reader is not timed out."""
-        pieces: AsyncIterator[bytes] = self.response.aiter_bytes()
-        while True:
-            try:
-                yield await within(clock.deadline, anext(pieces))
-            except StopAsyncIteration:
-                return
+        watch = Watch(clock)
+        pieces = self._bytes()
+        try:
+            while True:
+                try:
+                    with watch:
+                        piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+                yield piece
+        finally:
+            watch.stop()
+            await pieces.aclose()
+
+    def _bytes(self) -> AsyncGenerator[bytes, None]:
+        """As they come from the network: a stream has no need of httpx's own layers, unless it came packed unasked."""
+        if "content-encoding" in self.response.headers:
+            return cast("AsyncGenerator[bytes, None]", self.response.aiter_bytes())
+        return cast("AsyncGenerator[bytes, None]", aiter(cast(httpx.AsyncByteStream, self.response.stream)))
 
 
 class Wire:
     """Connections to one provider. They cannot live across two event loops; `aclose` ends them."""
 
     def __init__(self, max_streams: int, ca: str = "") -> None:
-        self._client = _new_client(max_streams, ca)
+        self._transport = _new_transport(max_streams, ca)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     @asynccontextmanager
     async def post(self, url: str, body: Any, headers: Mapping[str, str], clock: Clock) -> AsyncIterator[Reply]:
         """A streamed answer; leaving the context closes it at once. Raises `ModelCallFailed` for any status but 200."""
-        request = self._client.build_request("POST", url, content=orjson.dumps(body), headers=dict(headers))
-        response = await within(clock.deadline, self._client.send(request, stream=True))
+        response = await within(clock, self._send("POST", url, headers, orjson.dumps(body)))
         try:
             if response.status_code != 200:
                 raise await _refusal(response, clock)
@@ -86,8 +100,7 @@ class Wire:
         """A small call: its status (200 to 299) and the object it answered. Raises `ModelCallFailed`."""
         clock = Clock(time.monotonic() + within_s, time.monotonic() + within_s)
         content = None if body is None else orjson.dumps(body)
-        request = self._client.build_request(method, url, content=content, headers=dict(headers))
-        response = await within(clock.deadline, self._client.send(request, stream=True))
+        response = await within(clock, self._send(method, url, headers, content))
         try:
             if not 200 <= response.status_code < 300:
                 raise await _refusal(response, clock)
@@ -100,25 +113,97 @@ class Wire:
             await response.aclose()
         return response.status_code, read_json(bytes(held))
 
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
+        """Straight to the transport: an httpx client would add redirects, cookies and packed bodies, none of them wanted."""
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise ModelCallFailed(errors.AUTH, "a key that cannot be sent")  # the library's own error would quote it
+        try:
+            request = httpx.Request(
+                method, url, headers={**_HEADERS, **headers}, content=content, extensions=_EXTENSIONS
+            )
+            return await self._transport.handle_async_request(request)
+        except ValueError:  # of the resolver: an address that cannot be a host's name
+            raise ModelCallFailed(errors.BAD_REQUEST, "address") from None
 
-async def within(deadline: float, step: Awaitable[T]) -> T:
-    """Await one step of a call under its clock. Raises `ModelCallFailed`, or what ends an iteration."""
+
+class Watch:
+    """A clock's eye on the reads of a stream, as a context around each. It raises what the read did, sorted.
+
+    It is `asyncio.timeout_at` with one timer for all reads: most reads come long before their deadline, and a timer for
+    each costs more than all else that is done with a token.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
+        self._reading: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._rang = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading, self._cancelling = task, task.cancelling()
+        if self._timer is None or self._clock.deadline < self._rings_at:
+            self._set()
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, _: object) -> None:
+        """Raises `ModelCallFailed` for a deadline and for every error of the network."""
+        task, self._reading = self._reading, None
+        if self._rang:
+            self._rang = False
+            assert task is not None
+            if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+                raise ModelCallFailed(errors.TIMEOUT) from None
+        if isinstance(problem, Exception) and (failure := _sorted(problem)):
+            raise failure from None
+
+    def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _set(self) -> None:
+        self.stop()
+        self._rings_at = self._clock.deadline
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, self._rings_at - time.monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._reading is None:
+            return  # the reader of the pieces takes its time; the next read sets the timer anew
+        if time.monotonic() < self._clock.deadline:
+            self._set()
+        else:
+            self._rang = True
+            self._reading.cancel()
+
+
+async def within(clock: Clock, step: Awaitable[T]) -> T:
+    """Await one step of a call under its clock. Raises `ModelCallFailed`."""
+    watch = Watch(clock)
     try:
-        async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
+        with watch:
             return await step
-    except TimeoutError:
-        raise ModelCallFailed(errors.TIMEOUT) from None
-    except httpx.ConnectTimeout:  # aiohttp's transport calls a refused connection this too
-        raise ModelCallFailed(errors.TRANSPORT, "connect") from None
-    except httpx.TimeoutException:
-        raise ModelCallFailed(errors.TIMEOUT) from None
-    except httpx.InvalidURL:
-        raise ModelCallFailed(errors.BAD_REQUEST, "address") from None
-    except (httpx.HTTPError, OSError) as problem:
-        raise ModelCallFailed(errors.TRANSPORT, type(problem).__name__) from None
+    finally:
+        watch.stop()
 
 
-def _new_client(max_streams: int, ca: str) -> httpx.AsyncClient:
+def _sorted(problem: Exception) -> ModelCallFailed | None:
+    """What an error of the network means; None: it is none."""
+    match problem:
+        case httpx.ConnectTimeout():  # aiohttp's transport calls a refused connection this too
+            return ModelCallFailed(errors.TRANSPORT, "connect")
+        case httpx.TimeoutException() | TimeoutError():
+            return ModelCallFailed(errors.TIMEOUT)
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+            return ModelCallFailed(errors.BAD_REQUEST, "address")
+        case httpx.HTTPError() | OSError():
+            return ModelCallFailed(errors.TRANSPORT, type(problem).__name__)
+    return None
+
+
+def _new_transport(max_streams: int, ca: str) -> httpx.AsyncBaseTransport:
     """httpx over aiohttp's transport (docs/decisions/0006), with more connections than streams: the pool never queues."""
     from httpx_aiohttp import AiohttpTransport
 
@@ -127,12 +212,8 @@ def _new_client(max_streams: int, ca: str) -> httpx.AsyncClient:
     if ca:
         verify = ssl.create_default_context()
         verify.load_verify_locations(cadata=ca)
-    return httpx.AsyncClient(
-        transport=AiohttpTransport(limits=limits, verify=verify),
-        timeout=httpx.Timeout(None, connect=CONNECT_S),
-        follow_redirects=False,
-        trust_env=False,
-    )
+    transport: httpx.AsyncBaseTransport = AiohttpTransport(limits=limits, verify=verify, trust_env=False)
+    return transport
 
 
 async def _refusal(response: httpx.Response, clock: Clock) -> ModelCallFailed:
