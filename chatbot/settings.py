@@ -51,6 +51,7 @@ CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS if PRODUCTIO
 ROOT_URLCONF = "chatbot.urls"
 ASGI_APPLICATION = "chatbot.asgi.application"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+VISITOR_FILE_MAX_BYTES = env.integer("BATON_VISITOR_FILE_MAX_BYTES", 10 * 1024 * 1024)
 UPLOAD_MAX_BYTES = env.integer("BATON_UPLOAD_MAX_BYTES", 20 * 1024 * 1024)
 
 INSTALLED_APPS = [
@@ -145,7 +146,7 @@ STORAGES = {
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
-MEDIA_ROOT = HOME / "uploads"
+MEDIA_ROOT = HOME / "uploads"  # what visitors send, sealed; never served as files
 
 # --- database --------------------------------------------------------------------------------------------------------
 _database = dj_database_url.parse(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from conversations.models import Author, Conversation, Event, Message
+from conversations.models import Attachment, Author, Conversation, Event, Message
 
 
 class Kind(StrEnum):
@@ -25,6 +25,9 @@ class Kind(StrEnum):
     CONVERSATION_RESOLVED = "conversation.resolved"
     CONVERSATION_REOPENED = "conversation.reopened"
     CONTACT_LEFT_DETAILS = "contact.details_left"
+    FILE_ADDED = "file.added"
+    ANSWER_JUDGED = "answer.judged"
+    CONVERSATION_RATED = "conversation.rated"
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,29 @@ class MessageView:
 
 
 @dataclass(frozen=True)
+class FileView:
+    """A file as everyone outside this package sees it. Sizes in bytes and pixels."""
+
+    id: str
+    author: str
+    client_id: str
+    name: str
+    mime: str
+    size: int
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True)
 class EventView:
-    """An event with its message, if it is about one."""
+    """An event with its message or its file, if it is about one."""
 
     seq: int
     type: str
     data: Mapping[str, Any]
     at: dt.datetime
     message: MessageView | None
+    file: FileView | None = None
 
 
 def append(conversation: Conversation, kind: Kind, **data: Any) -> int:
@@ -74,7 +92,28 @@ def read(conversation: Conversation, *, after: int = 0, limit: int = 500) -> lis
         .filter(conversation=conversation, seq__in=wanted)
         .select_related("agent", "turn")
     }
-    return [EventView(row.seq, row.type, row.data, row.at, messages.get(row.seq)) for row in rows]
+    files = _files(conversation, [row.seq for row in rows if row.type == Kind.FILE_ADDED])
+    return [EventView(row.seq, row.type, row.data, row.at, messages.get(row.seq), files.get(row.seq)) for row in rows]
+
+
+def _files(conversation: Conversation, wanted: list[int]) -> dict[int, FileView]:
+    if not wanted:
+        return {}
+    rows = Attachment.objects.of(conversation.workspace_id).filter(conversation=conversation, seq__in=wanted)
+    return {row.seq: view_file(row) for row in rows}
+
+
+def view_file(row: Attachment) -> FileView:
+    return FileView(
+        id=row.public_id,
+        author=row.author,
+        client_id=row.client_id,
+        name=row.name,
+        mime=row.mime,
+        size=row.size,
+        width=row.width,
+        height=row.height,
+    )
 
 
 def view_message(message: Message) -> MessageView:

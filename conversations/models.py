@@ -59,6 +59,27 @@ class Inbox(OwnedByWorkspace):
         blank=True,
         help_text=_("category: off, note or block; the rest keeps its default"),
     )
+    hours = models.JSONField(
+        _("opening hours"),
+        default=dict,
+        blank=True,
+        help_text=_(
+            'when people are there; empty: always. {"time_zone": "Asia/Shanghai", "weekly": {"mon": [["09:00", "18:00"]]}, '
+            '"holidays": ["2026-10-01"]}'
+        ),
+    )
+    form = models.JSONField(
+        _("form before the chat"),
+        default=list,
+        blank=True,
+        help_text=_(
+            'fields asked for before the first message; empty: none. [{"key": "email", "kind": "email", "required": true, '
+            '"label": {"en": "E-mail", "zh": "邮箱"}}]'
+        ),
+    )
+    takes_files = models.BooleanField(_("visitors may send files"), default=True)
+    asks_rating = models.BooleanField(_("ask for a rating at the end"), default=True)
+    identity_secret = SealedTextField(_("identity secret"), null=True, blank=True)
     credentials = SealedJSONField(_("credentials"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
@@ -82,6 +103,7 @@ class Contact(OwnedByWorkspace):
     name = SealedTextField(_("name"), null=True, blank=True)
     email = SealedTextField(_("e-mail"), null=True, blank=True)
     phone = SealedTextField(_("phone"), null=True, blank=True)
+    details = SealedJSONField(_("what the form and the page said"), null=True, blank=True)
     language = models.CharField(_("language"), max_length=12, blank=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
@@ -337,3 +359,62 @@ class InboundReceipt(OwnedByWorkspace):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["inbox", "dedupe_key"], name="one_receipt_per_delivery"),
         ]
+
+
+class Attachment(OwnedByWorkspace):
+    """A file somebody sent. Its bytes are sealed and stored under a random name; the event log says where it belongs."""
+
+    public_id = PublicIdField("fil")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="attachments")
+    seq = models.PositiveIntegerField()
+    author = models.CharField(max_length=8, choices=Author.choices)
+    client_id = models.CharField(max_length=64)
+    name = SealedTextField()
+    mime = models.CharField(max_length=40)
+    size = models.PositiveIntegerField()
+    width = models.PositiveIntegerField(null=True)
+    height = models.PositiveIntegerField(null=True)
+    path = models.CharField(max_length=120)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="attachments_are_numbered"),
+            models.UniqueConstraint(fields=["conversation", "client_id"], name="one_attachment_per_client_id"),
+        ]
+
+
+class Feedback(OwnedByWorkspace):
+    """What a visitor thinks of one answer. The newest judgement counts."""
+
+    public_id = PublicIdField("fbk")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="feedback")
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="feedback")
+    value = models.SmallIntegerField(choices=[(1, _("helpful")), (-1, _("not helpful"))])
+    reason = SealedTextField(null=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(value__in=[1, -1]), name="feedback_is_for_or_against"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["workspace", "at"], name="feedback_by_time")]
+
+
+class Rating(OwnedByWorkspace):
+    """How a visitor rates a conversation at its end, once. No score: the question was put aside."""
+
+    public_id = PublicIdField("rat")
+    conversation = models.OneToOneField(Conversation, on_delete=models.CASCADE, related_name="rating")
+    score = models.PositiveSmallIntegerField(null=True)
+    comment = SealedTextField(null=True)
+    agent = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(score__isnull=True) | models.Q(score__gte=1, score__lte=5), name="scores_are_1_to_5"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["workspace", "at"], name="ratings_by_time")]
