@@ -125,6 +125,7 @@ class AnswerCache:
     def _may_keep(self, question: Question) -> bool:
         return (
             not question.history
+            and not question.again
             and len(question.text) <= LONGEST_QUESTION
             and _PERSONAL.search(question.text) is None
             and not self._is_personal(question.text)

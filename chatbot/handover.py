@@ -11,6 +11,7 @@ from chatbot.live import relay
 from chatbot.live.hub import hub
 from conversations import services
 from conversations.models import Conversation, Turn
+from conversations.services import Added
 from workspace.models import User
 
 
@@ -30,6 +31,15 @@ def resolve(conversation: Conversation, agent: User) -> None:
     """See `conversations.services.resolve`."""
     with _held(conversation) as shown:
         services.resolve(conversation_id=conversation.pk, agent=agent, shown=shown)
+
+
+def edit_question(conversation: Conversation, *, message: str, text: str, client_id: str) -> Added:
+    """See `conversations.services.edit_question`. Nothing is frozen for an edit that could not be made."""
+    pk = conversation.pk
+    if known := services.check_edit(conversation_id=pk, message=message, text=text, client_id=client_id):
+        return Added(known, None, duplicate=True)
+    with _held(conversation) as shown:
+        return services.edit_question(conversation_id=pk, message=message, text=text, client_id=client_id, shown=shown)
 
 
 @contextmanager

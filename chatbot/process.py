@@ -1,4 +1,4 @@
-"""What a server process does besides answering requests: its ears, its tick, its worker threads, its warm-up."""
+"""What a server process does besides answering requests: its ears, its tick, its sweep, its worker threads, its warm-up."""
 
 import asyncio
 import logging
@@ -13,9 +13,12 @@ from chatbot.providers import close_providers
 from chatbot.runner import runner
 from chatbot.tasks import WorkerThreads, connect_bells
 from chatbot.wiring import warm_up
+from conversations import services
 from workspace.models import Workspace
 
 logger = logging.getLogger(__name__)
+
+SWEEP_S = 1.0  # a dead process's answer is marked within the lease of a turn and this
 
 
 class Process:
@@ -25,6 +28,7 @@ class Process:
         self._relay: Relay | None = None
         self._workers: WorkerThreads | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         hub().start()
@@ -36,17 +40,30 @@ class Process:
         self._workers = WorkerThreads(settings.WORKER_THREADS)
         self._workers.start()
         self._warming = asyncio.create_task(self._warm_up())
+        self._sweeping = asyncio.create_task(self._sweep(), name="sweeper")
 
     async def stop(self) -> None:
         if self._warming:
             self._warming.cancel()
         await runner().drain()
+        if self._sweeping:
+            self._sweeping.cancel()
         if self._workers:
             await asyncio.to_thread(self._workers.stop)
         if self._relay:
             await self._relay.stop()
         await hub().stop()
         await close_providers()
+
+    async def _sweep(self) -> None:
+        """End what dead processes left. After a time without a database the living renew their leases first."""
+        while True:
+            try:
+                await cross(services.sweep_turns, spare=runner().turns())
+                await asyncio.sleep(SWEEP_S)
+            except Exception as problem:
+                logger.warning("sweep failed", extra={"problem": type(problem).__name__})
+                await asyncio.sleep(services.TURN_LEASE_S)
 
     async def _warm_up(self) -> None:
         try:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chatbot import redis_pool, store
 from chatbot.live import relay
@@ -34,6 +34,8 @@ from conversations.services import LineTaken, TurnResult
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_S = 1.0
+LOOK_S = 0.2
+HELD_BACK_S = 4.0  # the longest that an answer waits for a visitor who is typing
 STOPPED, MERGED, LOST = "stopped", "merged", "lost"
 
 _OUTCOMES: Mapping[type[Outcome], tuple[Turn.Outcome, str]] = {
@@ -47,20 +49,23 @@ _OUTCOMES: Mapping[type[Outcome], tuple[Turn.Outcome, str]] = {
 
 @dataclass
 class _Running:
-    """A turn in progress. `end` says why it is to end early."""
+    """A turn in progress. `end` says why it is to end early; `asked_at` when the first of its questions came."""
 
     turn: str
     pace: float | None = None
+    asked_at: float = field(default_factory=time.monotonic)
     task: asyncio.Task[None] | None = None
     log: TurnLog | None = None
+    before: "_Running | None" = None
     end: str = ""
+    storing: bool = False
 
     @property
     def has_shown(self) -> bool:
         return self.log is not None and bool(self.log.released)
 
     def stop(self, why: str) -> None:
-        if not self.end and self.task and not self.task.done():
+        if not self.end and not self.storing and self.task and not self.task.done():
             self.end = why
             self.task.cancel()
 
@@ -71,27 +76,38 @@ class Runner:
     def __init__(self, live: Hub) -> None:
         self._live = live
         self._running: dict[str, _Running] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
         live.on_line_lost(self._line_lost)
         live.on_stop(self.stop)
+        live.on_merge(self._merge)
 
-    def start(self, *, turn: str, conversation: str, pace: float | None = None) -> asyncio.Task[None]:
+    def start(
+        self, *, turn: str, conversation: str, pace: float | None = None, instead: bool = False
+    ) -> asyncio.Task[None]:
         """Begin a turn. One that runs in the conversation and has shown nothing yet is merged into it.
 
-        `pace`: see `chatbot.wiring.stages_for`.
+        `pace`: see `chatbot.wiring.stages_for`. `instead`: whatever runs in the conversation has ended in the record.
         """
-        running = _Running(turn, pace)
-        before = self._running.get(conversation)
+        running = _Running(turn, pace, before=self._running.get(conversation))
+        if running.before and instead:
+            running.before.stop(LOST)
         self._running[conversation] = running
-        task = asyncio.create_task(self._run(running, before, conversation), name=f"turn {turn}")
+        task = asyncio.create_task(self._run(running, conversation), name=f"turn {turn}")
         running.task = task
-        self._tasks.add(task)  # a task nobody refers to may vanish
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = turn  # a task nobody refers to may vanish
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return task
 
+    def turns(self) -> frozenset[str]:
+        """The turns of this process, running or waiting for one before them."""
+        return frozenset(self._tasks.values())
+
     def stop(self, conversation: str) -> None:
-        """The visitor has read enough: the answer ends where it stands."""
-        if running := self._running.get(conversation):
+        """The visitor has read enough: the answer ends where it stands. A question that waits behind it is answered."""
+        running = self._running.get(conversation)
+        while running and running.before:
+            running = running.before
+        if running:
             if running.log:
                 running.log.freeze()
             running.stop(STOPPED)
@@ -108,47 +124,73 @@ class Runner:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _merge(self, turn: str) -> None:
+        for running in list(self._running.values()):
+            if running.turn == turn and not running.has_shown:
+                running.stop(MERGED)
+
     def _line_lost(self, log: TurnLog) -> None:
         running = self._running.get(log.conversation)
         if running and running.turn == log.turn:
             running.stop(LOST)
 
-    async def _run(self, running: _Running, before: _Running | None, conversation: str) -> None:
+    async def _run(self, running: _Running, conversation: str) -> None:
         try:
-            if before and before.task and not before.task.done():
-                await self._follow(before, running.turn)
+            if running.before:
+                await self._follow(running.before, running)
+                running.before = None
             loaded = await store.load_turn(running.turn)
+            if loaded.running and loaded.behind:
+                await self._follow_elsewhere(loaded)
+                loaded = await store.load_turn(running.turn)
             if loaded.running:
                 await self._answer(running, loaded)
         except asyncio.CancelledError:
-            if running.end == MERGED:
-                loaded = await store.load_turn(running.turn)
-                await store.merge(loaded.pk)
-            elif not running.end:
+            if not running.end:
                 raise
+            await self._end_early(running)
         except Exception:
             logger.exception("turn lost", extra={"turn": running.turn})
         finally:
             if self._running.get(conversation) is running:
                 del self._running[conversation]
 
-    async def _follow(self, before: _Running, turn: str) -> None:
+    async def _end_early(self, running: _Running) -> None:
+        """Record a turn that ended before anything was shown of it."""
+        loaded = await store.load_turn(running.turn)
+        if running.end == MERGED:
+            await store.merge(loaded.pk)
+        elif running.end == STOPPED:
+            with contextlib.suppress(LineTaken):
+                await store.finish(loaded.pk, TurnResult(Turn.Outcome.STOPPED))
+
+    async def _follow(self, before: _Running, running: _Running) -> None:
         """Let the earlier turn of the conversation end first: at once if it has shown nothing, else when it is done."""
         if not before.has_shown:
             before.stop(MERGED)
+        if before.end == MERGED:
+            running.asked_at = before.asked_at
         assert before.task
         while not before.task.done():
             await asyncio.wait([before.task], timeout=CHECKPOINT_S)
-            loaded = await store.load_turn(turn)
-            with contextlib.suppress(LineTaken):
-                await store.checkpoint(loaded.pk, "")
+            if not before.task.done():
+                await store.clear_way(running.turn)
+
+    async def _follow_elsewhere(self, loaded: LoadedTurn) -> None:
+        """As `_follow`, for turns of another process, which may have died."""
+        if redis_pool.configured():
+            await relay.ask_to_merge(loaded.behind)
+        clear = False
+        while not clear:
+            await asyncio.sleep(LOOK_S)
+            clear = await store.clear_way(loaded.public_id)
 
     async def _answer(self, running: _Running, loaded: LoadedTurn) -> None:
         record, began = Record(), time.perf_counter()
         log = running.log = self._live.open(loaded.conversation, loaded.public_id, loaded.epoch)
         keeping = asyncio.create_task(self._keep(running, loaded, log))
         try:
-            result = await self._think(loaded, record, log, running.pace)
+            result = await self._think(running, loaded, record, log)
         except asyncio.CancelledError:
             shown = log.freeze()
             if running.end == LOST:
@@ -165,16 +207,20 @@ class Runner:
         fields = record.as_fields() | dict(result.record) | {"total_ms": round(took)}
         if log.first_at is not None:
             fields["first_text_ms"] = round((log.first_at - began) * 1000)
+        running.storing = True
         await self._store(loaded, _with_record(result, fields, record), log)
 
-    async def _think(self, loaded: LoadedTurn, record: Record, log: TurnLog, pace: float | None) -> TurnResult:
+    async def _think(self, running: _Running, loaded: LoadedTurn, record: Record, log: TurnLog) -> TurnResult:
         """Run the stages; give the text to the hub as it comes."""
         outcome: Outcome | None = None
         written = ""
         try:
-            stages = stages_for(loaded.question, record, pace=pace)
+            await self._hold_back(running, loaded, record)
+            stages = stages_for(loaded.question, record, pace=running.pace)
             async with contextlib.aclosing(answer(loaded.question, stages)) as items:
                 async for item in items:
+                    if not written:
+                        await self._hold_back(running, loaded, record)
                     if isinstance(item, Delta):
                         written += item.text
                         self._live.write(log, item.text)
@@ -190,6 +236,13 @@ class Runner:
         if rest := outcome.text.removeprefix(written):
             self._live.write(log, rest)
         return _result(outcome)
+
+    async def _hold_back(self, running: _Running, loaded: LoadedTurn, record: Record) -> None:
+        """While the visitor is typing, nothing is shown: what comes next may belong to the question."""
+        until = running.asked_at + HELD_BACK_S
+        while (left := self._live.typing_for(loaded.conversation)) and (now := time.monotonic()) < until:
+            await asyncio.sleep(min(left, until - now))
+            record.timings_ms["held_back"] = record.timings_ms.get("held_back", 0.0) + (time.monotonic() - now) * 1000
 
     def _failed(self, loaded: LoadedTurn, record: Record, written: str, code: str) -> TurnResult:
         if written:

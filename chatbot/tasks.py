@@ -8,7 +8,6 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 import httpx
 from django.conf import settings
@@ -39,7 +38,6 @@ FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 3600.0
 PATIENCE = dt.timedelta(days=1)  # how long a platform may be away before a message counts as undeliverable
 POLL_S = 2.0
-SWEEP_S = 5.0
 
 
 def answer_turn(job: Job) -> None:
@@ -169,7 +167,7 @@ def work() -> None:
 
 @app.task(ignore_result=True)
 def sweep() -> None:
-    """End turns whose process died, and do what was left behind."""
+    """End turns whose process died, and do what was left behind. (Server processes end turns too, sooner.)"""
     services.sweep_turns()
     work()
 
@@ -189,13 +187,8 @@ class WorkerThreads:
     def __init__(self, count: int) -> None:
         self._wake, self._over = threading.Semaphore(0), threading.Event()
         self._threads = [
-            threading.Thread(target=self._loop, args=(self._work, POLL_S), name=f"worker {at}", daemon=True)
-            for at in range(count)
+            threading.Thread(target=self._loop, name=f"worker {at}", daemon=True) for at in range(count)
         ]
-        if count:
-            self._threads.append(
-                threading.Thread(target=self._loop, args=(services.sweep_turns, SWEEP_S), name="sweeper", daemon=True)
-            )
 
     def start(self) -> None:
         leases.on_enqueue(self._wake.release)
@@ -213,17 +206,14 @@ class WorkerThreads:
         while not self._over.is_set() and leases.run_next(HANDLERS):
             pass
 
-    def _loop(self, step: Callable[[], object], every_s: float) -> None:
+    def _loop(self) -> None:
         while not self._over.is_set():
             try:
-                step()
+                self._work()
             except Exception:
                 logger.exception("worker step failed")
             connection.close()
-            if step == self._work:
-                self._wake.acquire(timeout=every_s)
-            else:
-                self._over.wait(every_s)
+            self._wake.acquire(timeout=POLL_S)
 
 
 def connect_bells() -> None:

@@ -12,7 +12,7 @@ from conversations.models import Author, Conversation, Episode, Message, Status,
 from workspace.models import Workspace
 
 UNANSWERED = (Turn.Outcome.NO_ANSWER, Turn.Outcome.ASKED_BACK, Turn.Outcome.FAILED)
-NOT_COUNTED = (Turn.Outcome.RUNNING, Turn.Outcome.MERGED)
+NOT_COUNTED = (Turn.Outcome.RUNNING, Turn.Outcome.MERGED, Turn.Outcome.SUPERSEDED)
 
 
 @dataclass(frozen=True)

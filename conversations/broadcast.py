@@ -21,13 +21,17 @@ GROUP = "doorbell"
 
 @dataclass(frozen=True)
 class Doorbell:
-    """News in one conversation. `epoch` and `status` let a process that runs a turn see at once that it lost the line."""
+    """News in one conversation. `epoch` and `status` let a process that runs a turn see at once that it lost the line.
+
+    `queue_moved`: somebody entered or left the workspace's queue by it, so that those who wait may have another place.
+    """
 
     workspace: int
     conversation: str
     seq: int
     epoch: int
     status: str
+    queue_moved: bool = False
 
 
 Ear = Callable[[Doorbell], None]
@@ -40,7 +44,7 @@ def listen(ear: Ear) -> Callable[[], None]:
     return lambda: _ears.remove(ear)
 
 
-def ring_after_commit(conversation: Conversation) -> None:
+def ring_after_commit(conversation: Conversation, *, queue_moved: bool = False) -> None:
     """Ring once the current transaction is durable."""
     bell = Doorbell(
         conversation.workspace_id,
@@ -48,6 +52,7 @@ def ring_after_commit(conversation: Conversation) -> None:
         conversation.last_seq,
         conversation.epoch,
         conversation.status,
+        queue_moved,
     )
     transaction.on_commit(lambda: _ring(bell))
 

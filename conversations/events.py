@@ -18,7 +18,8 @@ class Kind(StrEnum):
 
     CONVERSATION_OPENED = "conversation.opened"
     MESSAGE_ADDED = "message.added"
-    TURN_ENDED = "turn.ended"  # without a message: failed, merged, or taken before anything was shown
+    MESSAGE_EDITED = "message.edited"  # its message is a new one, which `revises` the earlier words
+    TURN_ENDED = "turn.ended"  # without a message, or after one that was cut short by an error
     PERSON_REQUESTED = "person.requested"
     AGENT_JOINED = "agent.joined"
     BOT_RESUMED = "bot.resumed"
@@ -32,7 +33,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class MessageView:
-    """A message as everyone outside this package sees it. `citations` is a list of dicts: n, title, quote, url, chunk."""
+    """A message as everyone outside this package sees it. `citations` is a list of dicts: n, title, quote, url, chunk.
+
+    `revises`: the message whose words a visitor's edit replaces. `of`: the question a bot's message answers, as its
+    `variant`-th answer.
+    """
 
     id: str
     turn: str | None
@@ -45,6 +50,9 @@ class MessageView:
     citations: tuple[Mapping[str, Any], ...]
     created_at: dt.datetime
     seq: int
+    revises: str | None = None
+    of: str | None = None
+    variant: int = 1
 
 
 @dataclass(frozen=True)
@@ -85,12 +93,12 @@ def append(conversation: Conversation, kind: Kind, **data: Any) -> int:
 def read(conversation: Conversation, *, after: int = 0, limit: int = 500) -> list[EventView]:
     """The events numbered above `after`, oldest first."""
     rows = list(Event.objects.of(conversation.workspace_id).filter(conversation=conversation, seq__gt=after)[:limit])
-    wanted = [row.seq for row in rows if row.type == Kind.MESSAGE_ADDED]
+    wanted = [row.seq for row in rows if row.type in {Kind.MESSAGE_ADDED, Kind.MESSAGE_EDITED}]
     messages = {
         message.seq: view_message(message)
         for message in Message.objects.of(conversation.workspace_id)
         .filter(conversation=conversation, seq__in=wanted)
-        .select_related("agent", "turn")
+        .select_related("agent", "turn__question", "revises")
     }
     files = _files(conversation, [row.seq for row in rows if row.type == Kind.FILE_ADDED])
     return [EventView(row.seq, row.type, row.data, row.at, messages.get(row.seq), files.get(row.seq)) for row in rows]
@@ -129,4 +137,7 @@ def view_message(message: Message) -> MessageView:
         citations=tuple(message.citations),
         created_at=message.created_at,
         seq=message.seq,
+        revises=message.revises.public_id if message.revises else None,
+        of=message.turn.question.public_id if message.turn else None,
+        variant=message.turn.variant if message.turn else 1,
     )

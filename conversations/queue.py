@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 from statistics import median
 
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from conversations.models import Conversation, Episode, Status
@@ -11,12 +12,15 @@ from workspace.models import Membership
 
 ONLINE_S = 90
 LOOK_BACK = dt.timedelta(days=7)
-FEWEST_WAITS = 5
+FEWEST_WAITS, MOST_WAITS = 5, 500
 
 
 @dataclass(frozen=True)
 class QueuePlace:
-    """`place` 1 is next. `online`: somebody is at the desk. `wait_s`: median wait of the last week; None: too few to say."""
+    """`place` 1 is next. `online`: somebody is at the desk.
+
+    `wait_s`: how long those waited, in the median, whom an agent took out of the queue in the last week; None: too few to say.
+    """
 
     place: int
     online: bool
@@ -24,8 +28,9 @@ class QueuePlace:
 
 
 def queue_place(conversation: Conversation) -> QueuePlace:
+    since = conversation.waiting_since or timezone.now()
     ahead = Conversation.objects.of(conversation.workspace_id).filter(
-        status=Status.QUEUED, waiting_since__lt=conversation.waiting_since or timezone.now()
+        Q(waiting_since__lt=since) | Q(waiting_since=since, pk__lt=conversation.pk), status=Status.QUEUED
     )
     return QueuePlace(
         place=ahead.count() + 1,
@@ -40,10 +45,14 @@ def agents_online(workspace: int) -> bool:
 
 
 def _usual_wait_s(workspace: int) -> int | None:
+    episodes = Episode.objects.of(workspace)
+    taken = episodes.filter(
+        party=Status.AGENT, conversation=OuterRef("conversation"), started_at=OuterRef("ended_at")
+    )  # who gave up waiting, or went back to the bot, says nothing about the wait
     waits = (
-        Episode.objects.of(workspace)
-        .filter(party=Status.QUEUED, started_at__gte=timezone.now() - LOOK_BACK, ended_at__isnull=False)
-        .values_list("started_at", "ended_at")[:500]
+        episodes.filter(Exists(taken), party=Status.QUEUED, started_at__gte=timezone.now() - LOOK_BACK)
+        .order_by("-started_at")
+        .values_list("started_at", "ended_at")[:MOST_WAITS]
     )
     seconds = [(ended - started).total_seconds() for started, ended in waits if ended]
     return round(median(seconds)) if len(seconds) >= FEWEST_WAITS else None

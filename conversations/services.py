@@ -7,13 +7,13 @@ those its turn began with.
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from conversations import events
@@ -36,12 +36,20 @@ from workspace.models import User
 
 MAX_TEXT = 8_000
 LINE_FIELDS = ("status", "epoch", "holder", "language", "last_seq", "mood", "waiting_since", "last_message_at")
-TURN_LEASE_S = 10.0
+TURN_LEASE_S = 3.0  # renewed each second; what a dead process wrote is marked within this and a sweep (`sweep_turns`)
 PLATFORM_TURN_LOST_S = 600.0  # a platform's answer is owed by a leased job; only when that too has failed
 
 Shown = Mapping[str, str]  # public id of a turn -> what its visitor has seen of it
 
 FIXED_REPLY = "fixed"
+REPEATABLE = {
+    Turn.Outcome.ANSWERED,
+    Turn.Outcome.ASKED_BACK,
+    Turn.Outcome.NO_ANSWER,
+    Turn.Outcome.STOPPED,
+    Turn.Outcome.FAILED,
+    Turn.Outcome.INTERRUPTED,
+}
 
 ANSWER_JOB = "answer_turn"
 DELIVER_JOB = "deliver_message"
@@ -71,6 +79,18 @@ class LineTaken(ConversationError):
     """The bot no longer holds the line; its write was refused."""
 
     code = "line_taken"
+
+
+class NotEditable(ConversationError):
+    """Only the visitor's last question can be edited, while the bot holds the line and no agent has dealt with it."""
+
+    code = "not_editable"
+
+
+class NotRepeatable(ConversationError):
+    """Only the last turn, once it has ended, can be repeated, while the bot holds the line."""
+
+    code = "not_repeatable"
 
 
 class AlreadyTaken(ConversationError):
@@ -154,11 +174,7 @@ def add_visitor_message(*, conversation_id: int, text: str, client_id: str, lang
 
     Raises `EmptyText`, `TextTooLong` (over `MAX_TEXT` characters) or `ClientIdReused`. A resolved conversation reopens.
     """
-    text = text.strip().replace("\x00", "")
-    if not text:
-        raise EmptyText
-    if len(text) > MAX_TEXT:
-        raise TextTooLong
+    text = _checked_text(text)
     with _locked(conversation_id) as conversation:
         known = _visitor_message(conversation, client_id)
         if known is not None:
@@ -172,6 +188,51 @@ def add_visitor_message(*, conversation_id: int, text: str, client_id: str, lang
         conversation.language = language or conversation.language
         turn = _begin_turn(conversation, message) if conversation.status == Status.BOT else None
         return Added(message, turn, duplicate=False)
+
+
+def check_edit(*, conversation_id: int, message: str, text: str, client_id: str) -> Message | None:
+    """The edit that is known by this client id, or None when it could be made now. Raises as `edit_question`."""
+    conversation = Conversation.every.get(pk=conversation_id)
+    known = _known_edit(conversation, message, _checked_text(text), client_id)
+    if known is None:
+        _editable(conversation, message)
+    return known
+
+
+def edit_question(
+    *, conversation_id: int, message: str, text: str, client_id: str, shown: Shown | None = None
+) -> Added:
+    """Replace the words of the visitor's last question (the public id `message`), once for each client id.
+
+    The earlier words and what was answered to them stay in the record; an answer that is being written ends as far as it
+    was `shown`, superseded. Raises `NotEditable`, `EmptyText`, `TextTooLong` or `ClientIdReused`.
+    """
+    text = _checked_text(text)
+    with _locked(conversation_id) as conversation:
+        known = _known_edit(conversation, message, text, client_id)
+        if known is not None:
+            return Added(known, None, duplicate=True)
+        question = _editable(conversation, message)
+        _interrupt_running(conversation, shown, outcome=Turn.Outcome.SUPERSEDED)
+        edited = _say(conversation, Author.VISITOR, text, client_id=client_id, revises=question)
+        conversation.waiting_since = conversation.waiting_since or edited.created_at
+        return Added(edited, _begin_turn(conversation, edited), duplicate=False)
+
+
+def repeat_turn(*, conversation_id: int, turn: str) -> Turn | None:
+    """Begin another turn on the question of the last one (its public id). None when that was done already.
+
+    Raises `NotRepeatable`.
+    """
+    with _locked(conversation_id) as conversation:
+        turns = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation)
+        ended = turns.select_related("question").filter(public_id=turn).first()
+        if ended is not None and turns.filter(repeats=ended).exists():
+            return None
+        if ended is None or not _repeatable(conversation, ended):
+            raise NotRepeatable
+        conversation.waiting_since = conversation.waiting_since or timezone.now()
+        return _begin_turn(conversation, ended.question, repeats=ended)
 
 
 def receive_from_platform(
@@ -260,16 +321,44 @@ def merge_turn(*, turn_id: int) -> None:
     )
 
 
-def sweep_turns(*, now: dt.datetime | None = None) -> int:
-    """End turns whose process died: what was shown is kept and marked interrupted. Returns how many."""
+def clear_way(*, turn_id: int) -> bool:
+    """Whether the turn may begin: no earlier turn of its conversation runs any more, in whatever process.
+
+    Renews the lease of the turn that waits. An earlier one whose own lease is over is ended: on the widget as interrupted,
+    on a platform, where nobody has seen any of it, as answered with this one.
+    """
+    now = timezone.now()
+    turn = Turn.every.select_related("conversation__inbox").get(pk=turn_id)
+    earlier = _running(turn.conversation).filter(pk__lt=turn.pk)
+    if turn.conversation.inbox.kind == Inbox.Kind.WIDGET:
+        sweep_turns(now=now, conversation_id=turn.conversation_id)
+    else:
+        for lost in earlier.filter(lease_until__lt=now):
+            merge_turn(turn_id=lost.pk)
+    Turn.every.filter(pk=turn_id, outcome=Turn.Outcome.RUNNING).update(lease_until=_lease())
+    return not earlier.exists()
+
+
+def sweep_turns(
+    *, now: dt.datetime | None = None, conversation_id: int | None = None, spare: Iterable[str] = ()
+) -> int:
+    """End turns whose process died: what was shown is kept and marked interrupted. Returns how many.
+
+    With a conversation only its own; without those in `spare` (public ids), which the caller knows to be alive.
+    """
     now = now or timezone.now()
     patience = dt.timedelta(seconds=PLATFORM_TURN_LOST_S)
     on_widget = Q(conversation__inbox__kind=Inbox.Kind.WIDGET, lease_until__lt=now)
     elsewhere = ~Q(conversation__inbox__kind=Inbox.Kind.WIDGET) & Q(lease_until__lt=now - patience)
-    dead = Turn.every.filter(on_widget | elsewhere, outcome=Turn.Outcome.RUNNING)
+    dead = Turn.every.filter(on_widget | elsewhere, outcome=Turn.Outcome.RUNNING, lease_until__lt=now)
+    if conversation_id is not None:
+        dead = dead.filter(conversation_id=conversation_id)
+    spared = set(spare)
     swept = 0
-    for turn_id, conversation_id in list(dead.values_list("pk", "conversation_id")):
-        with _locked(conversation_id) as conversation:
+    for turn_id, public_id, owner in list(dead.values_list("pk", "public_id", "conversation_id")):
+        if public_id in spared:
+            continue
+        with _locked(owner) as conversation:
             turn = Turn.every.get(pk=turn_id)
             if turn.outcome == Turn.Outcome.RUNNING and turn.lease_until < now:
                 _interrupt(conversation, turn, None, error="process_lost")
@@ -310,11 +399,7 @@ def take_over(*, conversation_id: int, agent: User, shown: Shown | None = None) 
 
 def reply(*, conversation_id: int, agent: User, text: str, client_id: str) -> Message:
     """The agent who holds the line speaks. Raises `NotHolder`, `EmptyText`, `TextTooLong` or `ClientIdReused`."""
-    text = text.strip().replace("\x00", "")
-    if not text:
-        raise EmptyText
-    if len(text) > MAX_TEXT:
-        raise TextTooLong
+    text = _checked_text(text)
     with _locked(conversation_id) as conversation:
         known = Message.objects.of(conversation.workspace_id).filter(
             conversation=conversation, author=Author.AGENT, client_id=client_id
@@ -406,11 +491,12 @@ def _locked(conversation_id: int) -> Iterator[Conversation]:
         # not the holder: a row joined before the lock was granted may be out of date by then
         rows = Conversation.every.select_for_update(of=("self",)).select_related("inbox", "contact")
         conversation = rows.get(pk=conversation_id)
-        before = conversation.last_seq
+        before, was = conversation.last_seq, conversation.status
         yield conversation
         conversation.save(update_fields=LINE_FIELDS)
         if conversation.last_seq != before:
-            ring_after_commit(conversation)
+            moved = conversation.status != was and Status.QUEUED in {conversation.status, was}
+            ring_after_commit(conversation, queue_moved=moved)
 
 
 def _open(
@@ -429,6 +515,41 @@ def _open(
 def _short_key(key: str, longest: int) -> str:
     """A platform's id as it fits a column: the same for the same id, and different for long ones that begin alike."""
     return key if len(key) <= longest and "\x00" not in key else hashlib.sha256(key.encode()).hexdigest()
+
+
+def _checked_text(text: str) -> str:
+    text = text.strip().replace("\x00", "")
+    if not text:
+        raise EmptyText
+    if len(text) > MAX_TEXT:
+        raise TextTooLong
+    return text
+
+
+def _known_edit(conversation: Conversation, message: str, text: str, client_id: str) -> Message | None:
+    known = _visitor_message(conversation, client_id)
+    if known is not None and (known.revises is None or known.revises.public_id != message or known.text != text):
+        raise ClientIdReused
+    return known
+
+
+def _editable(conversation: Conversation, message: str) -> Message:
+    said = Message.objects.of(conversation.workspace_id).filter(conversation=conversation)
+    last: Message | None = said.exclude(author=Author.BOT).order_by("-seq").first()
+    if conversation.status != Status.BOT or last is None or last.author != Author.VISITOR or last.public_id != message:
+        raise NotEditable
+    return last
+
+
+def _repeatable(conversation: Conversation, turn: Turn) -> bool:
+    said = Message.objects.of(conversation.workspace_id).filter(conversation=conversation)
+    later = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation, pk__gt=turn.pk)
+    return (
+        conversation.status == Status.BOT
+        and turn.outcome in REPEATABLE
+        and not later.exists()
+        and not said.exclude(author=Author.BOT).filter(seq__gt=turn.question.seq).exists()
+    )
 
 
 def _visitor_message(conversation: Conversation, client_id: str) -> Message | None:
@@ -450,8 +571,12 @@ def _say(
     state: Message.State = Message.State.COMPLETE,
     kind: str = "",
     citations: Sequence[Mapping[str, Any]] = (),
+    revises: Message | None = None,
 ) -> Message:
-    seq = events.append(conversation, Kind.MESSAGE_ADDED)
+    if revises is None:
+        seq = events.append(conversation, Kind.MESSAGE_ADDED)
+    else:
+        seq = events.append(conversation, Kind.MESSAGE_EDITED, message=revises.public_id)
     to_deliver = author != Author.VISITOR and conversation.inbox.kind != Inbox.Kind.WIDGET
     message = Message.objects.of(conversation.workspace_id).create(
         conversation=conversation,
@@ -465,6 +590,7 @@ def _say(
         state=state,
         kind=kind,
         citations=list(citations),
+        revises=revises,
         delivery=Message.Delivery.PENDING if to_deliver else Message.Delivery.NONE,
     )
     conversation.last_message_at = message.created_at
@@ -489,9 +615,15 @@ def _reply_fixed(turn: Turn, text: str) -> None:
     )
 
 
-def _begin_turn(conversation: Conversation, question: Message) -> Turn:
+def _begin_turn(conversation: Conversation, question: Message, *, repeats: Turn | None = None) -> Turn:
+    answers = Message.objects.of(conversation.workspace_id).filter(conversation=conversation, turn__question=question)
     turn: Turn = Turn.objects.of(conversation.workspace_id).create(
-        conversation=conversation, question=question, epoch=conversation.epoch, lease_until=_lease()
+        conversation=conversation,
+        question=question,
+        repeats=repeats,
+        variant=answers.count() + 1 if repeats else 1,
+        epoch=conversation.epoch,
+        lease_until=_lease(),
     )
     return turn
 
@@ -508,7 +640,7 @@ def _end_turn(conversation: Conversation, turn: Turn, result: TurnResult) -> Mes
             kind=result.kind,
             citations=result.citations,
         )
-    else:
+    if message is None or (result.state == Message.State.INTERRUPTED and result.record.get("error")):
         events.append(
             conversation,
             Kind.TURN_ENDED,
@@ -523,19 +655,33 @@ def _end_turn(conversation: Conversation, turn: Turn, result: TurnResult) -> Mes
     return message
 
 
-def _interrupt_running(conversation: Conversation, shown: Shown | None) -> None:
-    running = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation, outcome=Turn.Outcome.RUNNING)
-    for turn in running.select_for_update(of=("self",)).order_by("pk"):
-        _interrupt(conversation, turn, (shown or {}).get(turn.public_id))
+def _interrupt_running(
+    conversation: Conversation, shown: Shown | None, outcome: Turn.Outcome = Turn.Outcome.INTERRUPTED
+) -> None:
+    for turn in _running(conversation).select_for_update(of=("self",)).order_by("pk"):
+        _interrupt(conversation, turn, (shown or {}).get(turn.public_id), outcome=outcome)
 
 
-def _interrupt(conversation: Conversation, turn: Turn, shown: str | None, error: str = "") -> None:
+def _running(conversation: Conversation) -> QuerySet[Turn]:
+    rows: QuerySet[Turn] = Turn.objects.of(conversation.workspace_id).filter(
+        conversation=conversation, outcome=Turn.Outcome.RUNNING
+    )
+    return rows
+
+
+def _interrupt(
+    conversation: Conversation,
+    turn: Turn,
+    shown: str | None,
+    error: str = "",
+    outcome: Turn.Outcome = Turn.Outcome.INTERRUPTED,
+) -> None:
     text = turn.shown if shown is None else shown
     _end_turn(
         conversation,
         turn,
         TurnResult(
-            Turn.Outcome.INTERRUPTED,
+            outcome,
             text=text,
             state=Message.State.INTERRUPTED,
             kind="answer",
@@ -558,10 +704,12 @@ def _hand_line(
     if agent is not None:
         data["agent"] = str(agent)
     seq = events.append(conversation, kind, epoch=conversation.epoch, **({"reason": reason} if reason else {}), **data)
-    episodes = Episode.objects.of(conversation.workspace_id)
-    episodes.filter(conversation=conversation, ended_at__isnull=True).update(ended_at=timezone.now())
-    if to != Status.RESOLVED:
-        episodes.create(conversation=conversation, party=to, agent=agent, reason=reason, started_seq=seq)
+    episodes, now = Episode.objects.of(conversation.workspace_id), timezone.now()
+    episodes.filter(conversation=conversation, ended_at__isnull=True).update(ended_at=now)
+    if to != Status.RESOLVED:  # one begins at the very moment the other ends
+        episodes.create(
+            conversation=conversation, party=to, agent=agent, reason=reason, started_seq=seq, started_at=now
+        )
 
 
 def _owed_turn(conversation: Conversation) -> Turn | None:

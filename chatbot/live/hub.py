@@ -7,8 +7,9 @@ Watchers are rung when the record has news (see `conversations.broadcast`) and r
 import asyncio
 import contextlib
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import orjson
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
 HOLD_S = 0.5
+TYPING_S = 2.5  # so long after a key somebody counts as typing
+MOST_TYPING = 1_000
 
 
 class Watcher(Protocol):
@@ -34,10 +37,10 @@ class Watcher(Protocol):
 
 
 class _Watching:
-    """A watcher's place in a log."""
+    """A watcher's place in a log. An agent's `sees_typing`."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self.watcher = watcher
+    def __init__(self, watcher: Watcher, sees_typing: bool) -> None:
+        self.watcher, self.sees_typing = watcher, sees_typing
         self.turn = ""
         self.at = 0
         self.blocks = 0
@@ -52,10 +55,14 @@ class Hub:
         self._logs: dict[str, TurnLog] = {}
         self._watching: dict[str, dict[Watcher, _Watching]] = defaultdict(dict)
         self._desks: dict[int, set[Watcher]] = defaultdict(set)
+        self._queues: dict[int, set[Watcher]] = defaultdict(set)
+        self._typing: dict[str, float] = {}
         self._tick: asyncio.Task[None] | None = None
         self._stop_listening: Callable[[], None] = lambda: None
         self._on_line_lost: list[Callable[[TurnLog], None]] = []
         self._on_stop: list[Callable[[str], None]] = []
+        self._on_merge: list[Callable[[str], None]] = []
+        self._on_typing: list[Callable[[str], None]] = []
         self._on_opened: list[Callable[[TurnLog], None]] = []
         self._on_watched: list[Callable[[str], None]] = []
 
@@ -123,6 +130,15 @@ class Hub:
         for told in self._on_stop:
             told(conversation)
 
+    def on_merge(self, told: Callable[[str], None]) -> None:
+        """`told` hears the turn behind which, at another process, a later question waits."""
+        self._on_merge.append(told)
+
+    def ask_to_merge(self, turns: Sequence[str]) -> None:
+        for turn in turns:
+            for told in self._on_merge:
+                told(turn)
+
     def on_opened(self, told: Callable[[TurnLog], None]) -> None:
         self._on_opened.append(told)
 
@@ -130,10 +146,40 @@ class Hub:
         """`told` hears the conversation whenever somebody begins to watch one that has no answer running here."""
         self._on_watched.append(told)
 
+    # --- typing ---
+    def visitor_types(self, conversation: str, *, here: bool = True) -> None:
+        """The visitor presses keys, at this process (`here`) or at another. Never stored."""
+        now = time.monotonic()
+        if len(self._typing) >= MOST_TYPING:
+            self._typing = {key: at for key, at in self._typing.items() if now - at < TYPING_S}
+        self._typing[conversation] = now
+        frame = orjson.dumps({"type": "typing", "conversation": conversation}).decode()
+        for place in list(self._watching.get(conversation, {}).values()):
+            if place.sees_typing:
+                self._dispatch(place, frame)
+        if here:
+            for told in self._on_typing:
+                told(conversation)
+
+    def visitor_typed(self, conversation: str) -> None:
+        """The words that were typed are here."""
+        self._typing.pop(conversation, None)
+
+    def typing_for(self, conversation: str) -> float:
+        """How many seconds the visitor still counts as typing; 0: does not type."""
+        at = self._typing.get(conversation)
+        return 0.0 if at is None else max(0.0, at + TYPING_S - time.monotonic())
+
+    def on_typing(self, told: Callable[[str], None]) -> None:
+        """`told` hears the conversation whenever a visitor of this process types."""
+        self._on_typing.append(told)
+
     # --- watchers ---
-    def watch(self, conversation: str, watcher: Watcher, *, turn: str = "", at: int = 0) -> None:
+    def watch(
+        self, conversation: str, watcher: Watcher, *, turn: str = "", at: int = 0, sees_typing: bool = False
+    ) -> None:
         """Begin to watch. With a running answer, its text follows from offset `at` (of `turn`, else from the start)."""
-        place = self._watching[conversation].setdefault(watcher, _Watching(watcher))
+        place = self._watching[conversation].setdefault(watcher, _Watching(watcher, sees_typing))
         log = self._logs.get(conversation)
         if log is None:
             for told in self._on_watched:
@@ -158,6 +204,13 @@ class Hub:
 
     def unwatch_workspace(self, workspace: int, watcher: Watcher) -> None:
         self._desks[workspace].discard(watcher)
+
+    def watch_queue(self, workspace: int, watcher: Watcher) -> None:
+        """Ring `watcher` whenever somebody enters or leaves the workspace's queue."""
+        self._queues[workspace].add(watcher)
+
+    def unwatch_queue(self, workspace: int, watcher: Watcher) -> None:
+        self._queues[workspace].discard(watcher)
 
     # --- the line ---
     def hear(self, bell: Doorbell) -> None:
@@ -211,6 +264,9 @@ class Hub:
             place.watcher.rung(bell)
         for desk in list(self._desks.get(bell.workspace, ())):
             desk.rung(bell)
+        if bell.queue_moved:
+            for waiting in list(self._queues.get(bell.workspace, ())):
+                waiting.rung(bell)
 
     # --- frames ---
     async def _ticking(self) -> None:
@@ -221,7 +277,7 @@ class Hub:
 
     def _flush(self, log: TurnLog) -> None:
         log.gather()
-        if log.frozen:
+        if log.frozen or self._logs.get(log.conversation) is not log:  # a later answer is being written
             return
         for place in list(self._watching.get(log.conversation, {}).values()):
             self._send(place, log)

@@ -1,8 +1,8 @@
 """Answers across processes: each process writes what its bots say to Redis, in one pipeline a step, and follows what
 others write when somebody here watches it.
 
-A turn's text is a Redis stream (``turn:<id>``); ``running:<conversation>`` names the turn. Doorbells and holds travel on
-the channel layer, which carries rare control events only.
+A turn's text is a Redis stream (``turn:<id>``); ``running:<conversation>`` names the turn, and is a lease: it ends with the
+process that renews it. Doorbells, holds and typing travel on the channel layer, which carries rare control events only.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import contextlib
 import json
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -25,25 +26,31 @@ logger = logging.getLogger(__name__)
 
 STEP_S = 0.1
 KEPT_S = 300
-SILENT_S = 15.0
+ALIVE_S = 3
+RENEW_S = 1.0
 HOLD_S = 0.2
 RECONNECT_S = 1.0
 CANCEL_AGAIN_S = 0.5
+
+_FORGET = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
 class Relay:
     """The part of the hub that reaches other processes. Redis away: this process goes on alone."""
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+        self._hub, self._name = hub, secrets.token_hex(4)
         self._written: dict[str, int] = {}
+        self._renewed: dict[str, float] = {}
         self._own: dict[str, TurnLog] = {}
+        self._copied: dict[str, str] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._hub.on_opened(self._opened)
         self._hub.on_watched(self._watched)
+        self._hub.on_typing(self._visitor_types)
         self._tasks = [
             asyncio.create_task(self._writing(), name="relay writer"),
             asyncio.create_task(self._listening(), name="relay ear"),
@@ -59,8 +66,19 @@ class Relay:
 
     # --- what runs here, to others ---
     def _opened(self, log: TurnLog) -> None:
-        if log.conversation not in self._following:  # else it is the copy of another process's
-            self._own[log.turn] = log
+        if self._copied.get(log.conversation) == log.turn:
+            return  # the copy of another process's
+        self._own[log.turn] = log
+        if following := self._following.get(log.conversation):
+            following.cancel()  # an earlier answer, of a process that died or was overtaken
+
+    def _visitor_types(self, conversation: str) -> None:
+        self._do(_tell({"type": "visitor.typing", "conversation": conversation, "by": self._name}))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
 
     async def _writing(self) -> None:
         while True:
@@ -72,21 +90,26 @@ class Relay:
                     logger.warning("answers not relayed", extra={"problem": type(problem).__name__})
 
     async def _write(self) -> None:
-        logs = list(self._own.values())
+        logs, now = list(self._own.values()), time.monotonic()
         pipeline = redis_pool.async_redis().pipeline(transaction=False)
         announced = []
         for log in logs:
             key, at = f"turn:{log.turn}", self._written.get(log.turn)
             if at is None:
                 announced.append(log)
-                pipeline.set(f"running:{log.conversation}", log.turn, ex=KEPT_S)
+                pipeline.set(f"running:{log.conversation}", log.turn, ex=ALIVE_S)
+                self._renewed[log.turn] = now
+            elif now - self._renewed[log.turn] > RENEW_S:
+                pipeline.expire(f"running:{log.conversation}", ALIVE_S)
+                self._renewed[log.turn] = now
             length = len(log.text)
             fields: dict[Any, Any] = {"from": at or 0, "text": log.text[at or 0 : length]}
             if log.ended or log.frozen:
                 fields["end"] = 1
-                pipeline.delete(f"running:{log.conversation}")
+                pipeline.eval(_FORGET, 1, f"running:{log.conversation}", log.turn)
                 del self._own[log.turn]
                 self._written.pop(log.turn, None)
+                self._renewed.pop(log.turn, None)
             else:
                 self._written[log.turn] = length
             pipeline.xadd(key, fields, maxlen=2_000)
@@ -99,9 +122,7 @@ class Relay:
 
     # --- what runs elsewhere, to watchers here ---
     def _watched(self, conversation: str) -> None:
-        task = asyncio.create_task(self._look_for(conversation))
-        self._tasks.append(task)
-        task.add_done_callback(self._tasks.remove)
+        self._do(self._look_for(conversation))
 
     async def _look_for(self, conversation: str) -> None:
         with contextlib.suppress(*redis_pool.Unavailable):
@@ -110,11 +131,19 @@ class Relay:
                 self._follow(conversation, str(turn), epoch=0)
 
     def _follow(self, conversation: str, turn: str, epoch: int) -> None:
-        if turn in self._own or conversation in self._following or not self._hub.is_watched(conversation):
+        if turn in self._own or self._copied.get(conversation) == turn or not self._hub.is_watched(conversation):
             return
+        if earlier := self._following.get(conversation):
+            earlier.cancel()
+        self._copied[conversation] = turn
         task = asyncio.create_task(self._following_turn(conversation, turn, epoch))
         self._following[conversation] = task
-        task.add_done_callback(lambda _: self._following.pop(conversation, None))
+
+        def over(_: asyncio.Task[None]) -> None:
+            if self._following.get(conversation) is task:
+                del self._following[conversation], self._copied[conversation]
+
+        task.add_done_callback(over)
 
     async def _following_turn(self, conversation: str, turn: str, epoch: int) -> None:
         log = self._hub.open(conversation, turn, epoch)
@@ -123,7 +152,7 @@ class Relay:
             while not log.frozen:
                 found: Any = await redis_pool.async_redis().xread({f"turn:{turn}": last}, block=1_000, count=500)
                 if not found:
-                    if not await redis_pool.async_redis().exists(f"running:{conversation}"):
+                    if await redis_pool.async_redis().get(f"running:{conversation}") != turn:
                         return
                     continue
                 for entry, fields in _entries(found):
@@ -166,6 +195,10 @@ class Relay:
                     await client.expire(message["reply"], 10)
             case "turn.stop":
                 self._hub.ask_to_stop(message["conversation"])
+            case "turn.merge":
+                self._hub.ask_to_merge(message["turns"])
+            case "visitor.typing" if message["by"] != self._name:
+                self._hub.visitor_types(message["conversation"], here=False)
             case "line.let_go":
                 self._hub.let_go(message["conversation"])
 
@@ -178,8 +211,17 @@ def _entries(found: Any) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 async def ask_to_stop(conversation: str) -> None:
     """Tell whichever process writes an answer in `conversation` that its visitor has read enough."""
+    await _tell({"type": "turn.stop", "conversation": conversation})
+
+
+async def ask_to_merge(turns: Sequence[str]) -> None:
+    """Tell whichever process is about to answer `turns` that a later question waits to be answered with them."""
+    await _tell({"type": "turn.merge", "turns": list(turns)})
+
+
+async def _tell(message: Mapping[str, Any]) -> None:
     with contextlib.suppress(*redis_pool.Unavailable):
-        await get_channel_layer().group_send(GROUP, {"type": "turn.stop", "conversation": conversation})
+        await get_channel_layer().group_send(GROUP, message)
 
 
 def hold_everywhere(conversation: str) -> Mapping[str, str]:

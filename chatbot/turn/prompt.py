@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from chatbot.turn.seams import Privacy
 from chatbot.turn.sentences import up_to_last_sentence
-from chatbot.turn.values import PERSON, VISITOR, Passage, Prompt, Question, Utterance
+from chatbot.turn.values import HANDED_BACK, PERSON, TOOK_OVER, VISITOR, Passage, Prompt, Question, Utterance
 
-PROMPT_VERSION = "2026-11-1"
+PROMPT_VERSION = "2026-11-2"
 HISTORY_MESSAGES = 12
 HISTORY_CHARACTERS = 6_000
 PASSAGE_CHARACTERS = 1_500
@@ -28,6 +28,10 @@ Rules:
 7. You are not a person and never claim to be one. What an agent of ours has said to the visitor stands; do not contradict it.
 """
 
+_BOUNDARY = {
+    TOOK_OVER: "(Here {who}, a person of ours, took over from you.)",
+    HANDED_BACK: "(Here {who} handed the conversation back to you. Whatever {who} said or promised above stands.)",
+}
 _LANGUAGES = {
     "zh": "Simplified Chinese (简体中文)",
     "en": "English",
@@ -82,13 +86,20 @@ def _source(n: int, passage: Passage, boundary: str) -> str:
 
 
 def _recent(history: Sequence[Utterance], privacy: Privacy) -> list[Utterance]:
-    """The last messages that fit, oldest first; an answer that was cut short ends at its last full sentence."""
+    """The last messages that fit, oldest first; an answer that was cut short ends at its last full sentence.
+
+    What an agent said is kept longer than the rest: the bot must know what was promised.
+    """
     kept: list[Utterance] = []
     room = HISTORY_CHARACTERS
-    for said in reversed(history[-HISTORY_MESSAGES:]):
+    for at, said in enumerate(reversed(history)):
+        if at >= HISTORY_MESSAGES and said.author != PERSON:
+            continue
         text = up_to_last_sentence(said.text) if said.cut_short else said.text
         text = privacy.mask(_plain(text)) if said.author == VISITOR else _plain(text)
-        if said.author == PERSON:
+        if said.boundary:
+            text = _BOUNDARY[said.boundary].format(who=_plain(said.speaker or "an agent"))
+        elif said.author == PERSON:
             text = f"(A person of ours, {said.speaker or 'an agent'}, said to the visitor:) {text}"
         room -= len(text)
         if room < 0:

@@ -7,16 +7,22 @@ from enum import StrEnum
 PERSON = "agent"
 BOT = "bot"
 VISITOR = "visitor"
+TOOK_OVER = "took_over"
+HANDED_BACK = "handed_back"
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """An earlier message. `cut_short` when its author was interrupted; `speaker` is a person's name for agents."""
+    """An earlier message. `cut_short` when its author was interrupted; `speaker` is a person's name for agents.
+
+    With a `boundary` nothing was said: here `speaker` took the line, or gave it back.
+    """
 
     author: str
     text: str
     cut_short: bool = False
     speaker: str = ""
+    boundary: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,10 @@ class InboxView:
 
 @dataclass(frozen=True)
 class Question:
-    """What a turn is about: the visitor's unanswered words (several messages are joined by a line break) and what came before."""
+    """What a turn is about: the visitor's unanswered words (several messages are joined by a line break) and what came before.
+
+    `again`: it was answered before, and another answer is wanted.
+    """
 
     turn: str
     conversation: str
@@ -42,6 +51,7 @@ class Question:
     inbox: InboxView
     history: tuple[Utterance, ...] = ()
     contact: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True)

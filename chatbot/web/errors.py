@@ -12,6 +12,8 @@ SENTENCES: dict[str, str] = {
     "rate": gettext_noop("That was a lot at once. Please wait a moment and send it again."),
     "session": gettext_noop("This conversation is no longer open here. Please reload the page."),
     "not_waiting": gettext_noop("You are not in the queue any more."),
+    "not_editable": gettext_noop("This question can no longer be edited. Please send a new one."),
+    "not_repeatable": gettext_noop("This answer can no longer be repeated. Please ask again."),
     "already_taken": gettext_noop("Another agent has this conversation: %(holder)s."),
     "not_holder": gettext_noop("Take over the conversation first."),
     "unknown_collection": gettext_noop("There is no collection of that name."),

@@ -37,11 +37,15 @@ def message_frame(message: MessageView) -> dict[str, Any]:
     if message.author == Author.BOT:
         frame |= {
             "turn": message.turn,
+            "of": message.of,
+            "variant": message.variant,
             "html": bot_html(message),
             "citations": [citation_frame(citation) for citation in message.citations],
         }
     else:
         frame |= {"text": message.text}
+    if message.revises:
+        frame["revises"] = message.revises
     if message.client_id and message.author == Author.VISITOR:
         frame["client_id"] = message.client_id
     if message.agent_name:

@@ -41,6 +41,7 @@ class Socket(AsyncWebsocketConsumer):
     """A WebSocket that speaks JSON objects with a ``type``, one handler a type."""
 
     handlers: Mapping[str, Callable[[Any, dict[str, Any]], Awaitable[None]]] = {}
+    unmetered: frozenset[str] = frozenset()  # frames that look after their own rate
     language = "en"
 
     async def dispatch(self, message: dict[str, Any]) -> None:
@@ -73,7 +74,7 @@ class Socket(AsyncWebsocketConsumer):
             handler = self.handlers.get(frame["type"])
             if handler is None:
                 raise BadFrame
-            if not self._has_room():
+            if frame["type"] not in self.unmetered and not self._has_room():
                 raise BadFrame("rate")
             await handler(self, frame)
         except BadFrame as problem:

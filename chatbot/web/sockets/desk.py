@@ -58,7 +58,7 @@ class DeskSocket(Socket):
         self._leave()
         self.watching, self.after = conversation, number_of(frame, "after")
         await self.catch_up()
-        hub().watch(conversation.public_id, self)
+        hub().watch(conversation.public_id, self, sees_typing=True)
         self.ring()
 
     async def ping(self, frame: dict[str, Any]) -> None:

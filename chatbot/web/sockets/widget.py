@@ -1,6 +1,7 @@
 """The visitor's socket. The protocol is described in docs/protocol.md."""
 
 import re
+import time
 from typing import Any
 
 import orjson
@@ -17,9 +18,10 @@ from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, number_of,
 from chatbot.web.visitor_cookie import cookie_name
 from conversations import services
 from conversations.models import Conversation, Status
-from conversations.queue import queue_place
+from conversations.queue import QueuePlace, queue_place
 
 PAGE = 200
+TYPING_EVERY_S = 0.4
 _PHONE = re.compile(r"[+\d][\d\s().-]{5,24}")
 
 
@@ -28,6 +30,8 @@ class WidgetSocket(Socket):
 
     conversation: Conversation | None = None
     after = 0
+    typed_at = 0.0
+    place: QueuePlace | None = None
 
     async def connect(self) -> None:
         self.inbox = self.scope["url_route"]["kwargs"]["inbox"]
@@ -36,6 +40,7 @@ class WidgetSocket(Socket):
     async def disconnect(self, code: int) -> None:
         if self.conversation:
             hub().unwatch(self.conversation.public_id, self)
+            hub().unwatch_queue(self.conversation.workspace_id, self)
 
     async def hello(self, frame: dict[str, Any]) -> None:
         """Prove who it is, get what was missed, and follow what is being written."""
@@ -45,7 +50,7 @@ class WidgetSocket(Socket):
         self.after = number_of(frame, "after")
         try:
             visitor = read_visitor_token(self._token(frame), inbox=self.inbox)
-            self.conversation = await cross(_conversation_of, visitor)
+            self.conversation = await cross(_conversation_of, visitor, runner().turns())
         except (BadToken, Conversation.DoesNotExist):
             await self.say_error("session")
             await self.close(CLOSE_SESSION)
@@ -71,10 +76,44 @@ class WidgetSocket(Socket):
             client_id=client_id,
             language=self.language,
         )
+        hub().visitor_typed(conversation.public_id)
         if added.duplicate:
             await self.say(type="known", id=client_id, seq=added.message.seq)
         elif added.turn:
             runner().start(turn=added.turn.public_id, conversation=conversation.public_id)
+
+    async def typing(self, frame: dict[str, Any]) -> None:
+        """A key was pressed. Too many of these are passed over in silence."""
+        now = time.monotonic()
+        if now - self.typed_at >= TYPING_EVERY_S:
+            self.typed_at = now
+            hub().visitor_types(self._joined().public_id)
+
+    async def edit(self, frame: dict[str, Any]) -> None:
+        """Other words for the last question; what is being answered ends."""
+        conversation = self._joined()
+        client_id = text_of(frame, "id", 64)
+        if not client_id:
+            raise BadFrame
+        added = await cross(
+            handover.edit_question,
+            conversation,
+            message=text_of(frame, "message", 40),
+            text=text_of(frame, "text"),
+            client_id=client_id,
+        )
+        hub().visitor_typed(conversation.public_id)
+        if added.duplicate:
+            await self.say(type="known", id=client_id, seq=added.message.seq)
+        elif added.turn:
+            runner().start(turn=added.turn.public_id, conversation=conversation.public_id, instead=True)
+
+    async def again(self, frame: dict[str, Any]) -> None:
+        """Another answer to the last question."""
+        conversation = self._joined()
+        turn = await cross(services.repeat_turn, conversation_id=conversation.pk, turn=text_of(frame, "turn", 40))
+        if turn:
+            runner().start(turn=turn.public_id, conversation=conversation.public_id)
 
     async def stop(self, frame: dict[str, Any]) -> None:
         await runner().stop_everywhere(self._joined().public_id)
@@ -103,12 +142,16 @@ class WidgetSocket(Socket):
     handlers = {
         "hello": hello,
         "say": say_text,
+        "typing": typing,
+        "edit": edit,
+        "again": again,
         "stop": stop,
         "person": person,
         "bot": bot,
         "details": details,
         "ping": ping,
     }
+    unmetered = frozenset({"typing"})
 
     async def catch_up(self) -> None:
         conversation = self._joined()
@@ -120,7 +163,18 @@ class WidgetSocket(Socket):
                 break
         await cross(conversation.refresh_from_db, fields=["status", "waiting_since"])
         if conversation.status == Status.QUEUED:
-            await self.say(**queue_frame(await cross(queue_place, conversation)))
+            await self._tell_place(conversation)
+        elif self.place:
+            self.place = None
+            hub().unwatch_queue(conversation.workspace_id, self)
+
+    async def _tell_place(self, conversation: Conversation) -> None:
+        """The place in the queue, whenever it is another than was told."""
+        hub().watch_queue(conversation.workspace_id, self)
+        place = await cross(queue_place, conversation)
+        if place != self.place:
+            self.place = place
+            await self.say(**queue_frame(place))
 
     def _token(self, frame: dict[str, Any]) -> str:
         return text_of(frame, "token", 2_000) or self.scope.get("cookies", {}).get(cookie_name(self.inbox), "")
@@ -131,10 +185,13 @@ class WidgetSocket(Socket):
         return self.conversation
 
 
-def _conversation_of(visitor: Visitor) -> Conversation:
-    return Conversation.every.select_related("inbox", "contact").get(
+def _conversation_of(visitor: Visitor, alive: frozenset[str]) -> Conversation:
+    """The visitor's conversation. An answer whose process died is ended at once: whoever returns need not wait for a sweep."""
+    conversation = Conversation.every.select_related("inbox", "contact").get(
         public_id=visitor.conversation, contact__public_id=visitor.contact, inbox__active=True
     )
+    services.sweep_turns(conversation_id=conversation.pk, spare=alive)
+    return conversation
 
 
 def _reachable(email: str, phone: str) -> bool:
