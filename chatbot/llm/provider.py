@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from chatbot.llm import errors
 from chatbot.llm.breaker import Breaker
@@ -17,7 +18,7 @@ from chatbot.llm.credentials import Credentials, credentials_of
 from chatbot.llm.errors import Failure, ModelCallFailed
 from chatbot.llm.gateway import GatewayText, moderation_of
 from chatbot.llm.profile import Dialect, Profile
-from chatbot.llm.reading import Reader, read_usage
+from chatbot.llm.reading import Reader, error_message, read_usage
 from chatbot.llm.request import USER, ChatMessage, Request, estimate_tokens
 from chatbot.llm.wire import Clock, Wire
 from chatbot.turn.values import Finished, ModelEvent, Reasoning, Started, Text, ToolCall, Usage
@@ -27,6 +28,8 @@ RETRY_CAP_S = 6.0
 RETRY_AFTER_CAP_S = 15.0
 MAX_RETRIES = 2
 PROBE_AGAIN_S = 600.0
+BATCH_POLL_S, BATCH_POLL_CAP_S = 0.5, 10.0
+BATCH_PATIENCE = 5  # times the longest answer, for a batch that was taken in: asked again, it would be paid twice
 
 
 class DialectOfProvider(Protocol):
@@ -248,12 +251,31 @@ class Provider:
             if self._learn("batch", problem):
                 return None
             raise
+        answer = await self._once_ready(answer)
         by_name = dict(requests)
         results: dict[str, Completion | Failure] = {}
         for row in answer.get("results") or ():
             if isinstance(row, dict) and (name := str(row.get("custom_id"))) in by_name:
                 results[name] = self._batched(by_name[name], row)
         return results
+
+    async def _once_ready(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """A gateway may take the requests in, and give an id under which to ask for the results. Raises `ModelCallFailed`."""
+        give_up_at, pause_s = time.monotonic() + BATCH_PATIENCE * self.profile.total_s, BATCH_POLL_S
+        found = answer
+        while not isinstance(found.get("results"), list) and answer.get("id"):
+            if found.get("error"):
+                raise ModelCallFailed(errors.from_event(error_message(found)), "batch")
+            if time.monotonic() + pause_s > give_up_at:
+                raise ModelCallFailed(errors.TIMEOUT, "batch")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, BATCH_POLL_CAP_S)
+            try:
+                found = await self._ask("GET", f"{self._path('batch')}/{quote(str(answer['id']), safe='')}")
+            except ModelCallFailed as problem:
+                if not problem.failure.retry:
+                    raise
+        return found
 
     # --- inside ---
     async def _persistently(self, request: Request, call: Call, began: float) -> AsyncGenerator[ModelEvent, None]:
@@ -321,9 +343,12 @@ class Provider:
                 call.usage = _sum(call.usage, reader.answer.usage or _estimate(request, said))
 
     def _batched(self, request: Request, row: Mapping[str, Any]) -> Completion | Failure:
-        body = row.get("body")
-        if not isinstance(body, dict) or row.get("status", 200) != 200:
-            return errors.from_status(int(row.get("status") or 500), "")
+        body, status = row.get("body"), row.get("status")
+        if status is not None and status != 200:
+            code = status if isinstance(status, int) else 500
+            return errors.from_status(code, error_message(body) if isinstance(body, dict) else "")
+        if not isinstance(body, dict):
+            return errors.MALFORMED
         reader = self._dialect.reader(request, self.profile, "application/json", "")
         try:
             events = [*reader.feed(json.dumps(body).encode()), *reader.end()]
