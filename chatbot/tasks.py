@@ -15,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from chatbot import redis_pool
+from chatbot.batch_run import HANDLERS as BATCHES
 from chatbot.celery import app
 from chatbot.live.hub import Hub, hub
 from chatbot.live.relay import Relay
@@ -152,6 +153,7 @@ def _outgoing(message: Message, text: str, at: int) -> Outgoing:
 
 HANDLERS: dict[str, Handler] = {
     **KNOWLEDGE,
+    **BATCHES,
     services.ANSWER_JOB: answer_turn,
     services.DELIVER_JOB: deliver_message,
 }

@@ -13,7 +13,7 @@ from workspace.tenancy import OwnedByWorkspace
 
 
 class Batch(OwnedByWorkspace):
-    """Requests with one purpose. Progress is the state of its items."""
+    """Requests with one purpose. Progress is the state of its items. `key` tells work that was handed in before."""
 
     class Status(models.TextChoices):
         WAITING = "waiting", _("waiting")
@@ -22,6 +22,7 @@ class Batch(OwnedByWorkspace):
         CANCELLED = "cancelled", _("cancelled")
 
     public_id = PublicIdField("bat")
+    key = models.CharField(max_length=64, blank=True, editable=False)
     purpose = models.CharField(_("purpose"), max_length=24)
     provider = models.ForeignKey(Provider, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.WAITING)
@@ -33,13 +34,23 @@ class Batch(OwnedByWorkspace):
     class Meta:
         verbose_name = _("batch")
         verbose_name_plural = _("batches")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "key"],
+                condition=~models.Q(key="") & ~models.Q(status="cancelled"),
+                name="one_batch_per_key",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.purpose} {self.public_id}"
 
 
 class BatchItem(OwnedByWorkspace):
-    """One request of a batch and what came of it. `sent_at` is written before the provider is asked."""
+    """One request of a batch and what came of it. `sent_at` is written before the provider is asked.
+
+    `tries` counts askings that were the request's own; `lost` those whose worker died before it could keep the answer.
+    """
 
     class Status(models.TextChoices):
         OPEN = "open", _("open")
@@ -54,6 +65,7 @@ class BatchItem(OwnedByWorkspace):
     answer = SealedJSONField(_("answer"), null=True)
     failure = models.CharField(_("failure"), max_length=24, blank=True)
     tries = models.PositiveSmallIntegerField(_("tries"), default=0)
+    lost = models.PositiveSmallIntegerField(default=0, editable=False)
     sent_at = models.DateTimeField(_("sent at"), null=True)
     ended_at = models.DateTimeField(_("ended at"), null=True)
 
@@ -71,3 +83,8 @@ class BatchItem(OwnedByWorkspace):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def public_id(self) -> str:
+        """What binds the sealed texts to this row; items are known by their names only."""
+        return f"{self.batch_id}/{self.name}"
