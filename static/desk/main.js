@@ -13,6 +13,7 @@ const LINE_CHANGES = new Set([
   "contact.details_left",
 ]);
 const REFRESH_MS = 300;
+const TYPING_MS = 2500;
 
 const list = /** @type {HTMLElement} */ (document.getElementById("list"));
 const thread = document.getElementById("thread");
@@ -25,6 +26,8 @@ let stream = null;
 let item = null;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let soon;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let typed;
 
 const socket = new Socket(list.dataset.socket ?? "", {
   hello: () => ({ type: "hello", language: document.documentElement.lang }),
@@ -51,12 +54,25 @@ function frame(message) {
   } else if (message.type === "turn") writing(message.turn);
   else if (message.type === "delta") delta(message);
   else if (message.type === "event") event(message);
+  else if (message.type === "typing") visitorTypes(true);
+}
+
+/** The visitor is typing; not for long after the last key. @param {boolean} on */
+function visitorTypes(on) {
+  const note = document.getElementById("visitor-types");
+  if (!note) return;
+  const near = isNear();
+  note.hidden = !on;
+  clearTimeout(typed);
+  if (on) typed = setTimeout(visitorTypes, TYPING_MS, false);
+  if (near) toBottom();
 }
 
 /** @param {any} message */
 function event(message) {
   if (message.seq <= after) return;
   after = message.seq;
+  if (message.author === "visitor") visitorTypes(false);
   const near = isNear();
   if (message.html.trim()) {
     const holder = make("ol");
