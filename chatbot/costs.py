@@ -49,16 +49,22 @@ class Total:
 
 @dataclass(frozen=True)
 class Part:
-    """Calls that have something in common, `key`, with what they cost of the whole."""
+    """Calls that have something in common, `key`, with what they cost of the whole; `priced` of them have a known cost."""
 
     key: str
     calls: int
+    priced: int
     amount: Decimal
     whole: Decimal
 
     @property
     def percent(self) -> int:
         return round(100 * self.amount / self.whole) if self.whole else 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the amount says anything: it is not merely zero for want of a price."""
+        return bool(self.amount) or self.priced == self.calls
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def by_day(rows: QuerySet[ModelCall], period: Period) -> list[Part]:
     first, last = (timezone.localtime(each).date() for each in (period.since, period.until))
     whole = sum((part.amount for part in days.values()), Decimal(0))
     every = [(first + dt.timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
-    return [days.get(day) or Part(day, 0, Decimal(0), whole) for day in every]
+    return [days.get(day) or Part(day, 0, 0, Decimal(0), whole) for day in every]
 
 
 def by_model(rows: QuerySet[ModelCall]) -> list[Part]:
@@ -225,14 +231,10 @@ def prices(workspace: Workspace) -> list[PriceNow]:
 
 
 def _parts(rows: QuerySet[Any]) -> list[Part]:
-    found = list(
-        rows.order_by()
-        .values("key")
-        .annotate(calls=Count("pk"), amount=Sum("cost"))
-        .values_list("key", "calls", "amount")
-    )
-    whole = sum((amount or Decimal(0) for _, _, amount in found), Decimal(0))
-    parts = [Part(str(key or NONE), calls, amount or Decimal(0), whole) for key, calls, amount in found]
+    grouped = rows.order_by().values("key").annotate(calls=Count("pk"), priced=Count("cost"), amount=Sum("cost"))
+    found = [(row["key"], row["calls"], row["priced"], row["amount"] or Decimal(0)) for row in grouped]
+    whole = sum((amount for *_, amount in found), Decimal(0))
+    parts = [Part(str(key or NONE), calls, priced, amount, whole) for key, calls, priced, amount in found]
     return sorted(parts, key=lambda part: (-part.amount, -part.calls, part.key))
 
 

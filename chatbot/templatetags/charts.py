@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django import template
 from django.utils.formats import date_format
+from django.utils.translation import gettext
 
 from chatbot.costs import Part
 from chatbot.templatetags.amounts import money
@@ -79,7 +80,7 @@ def money_bars(
     drawn = [
         Bar(
             label=label,
-            value=money(part.amount, currency),
+            value=money(part.amount, currency) if part.known else gettext("unknown"),
             percent=part.percent,
             width=max(1, round(100 * part.amount / most)) if most else 0,
             tone="",

@@ -33,6 +33,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
         "questions": analytics.turns(workspace, period).count(),
         "contained": contained,
         "contained_change": contained.percent - before.percent if before.of else None,
+        "contained_change_size": abs(contained.percent - before.percent),
         "outcomes": [(share, Turn.Outcome(share.name).label) for share in analytics.outcomes(workspace, period)],
         "intents": _named(workspace, analytics.intents(workspace, period)),
         "times": analytics.first_answer_times(workspace, period),

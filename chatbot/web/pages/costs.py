@@ -48,17 +48,20 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
     rows = costs.calls(workspace, period).filter(currency=total.currency)
     earlier = costs.calls(workspace, period.before).filter(currency=total.currency)
     before = next(iter(costs.totals(earlier)), Total(total.currency))
+    change, by_day = _change(total, before), [(part, _day(part.key)) for part in costs.by_day(rows, period)]
     context = {
         "days": days,
         "choices": DAYS,
         "total": total,
         "others": [each for each in everything if each.currency != total.currency],
         "before": before,
-        "change": _change(total, before),
+        "change": change,
+        "change_size": abs(change or 0),
         "each": costs.per_resolved(rows) if total.calls else PerResolved(0, 0, total.amount),
         "rows": f"{reverse('cost-calls')}?days={days}&currency={total.currency}",
         "currency_kept": f"currency={total.currency}",
-        "by_day": [(part, _day(part.key)) for part in costs.by_day(rows, period)],
+        "by_day": by_day,
+        "dearest": max(by_day, key=lambda day: day[0].amount),
         "by_model": [(part, part.key) for part in costs.by_model(rows)],
         "by_purpose": [(part, purpose_name(part.key)) for part in costs.by_purpose(rows)],
         "by_inbox": _by_inbox(workspace, costs.by_inbox(rows)),
