@@ -167,7 +167,7 @@ class GatewayReader:
                 self._buffer = rest
 
     def _object(self, value: Mapping[str, Any]) -> Iterator[ModelEvent]:
-        if value.get("error") or (value.get("code") not in {None, 0, 200, "0", "ok"} and "message" in value):
+        if value.get("error") or (value.get("code") not in (None, 0, 200, "0", "ok") and "message" in value):
             raise ModelCallFailed(errors.from_event(error_message(value)), "error event")
         self.answer.counted(value.get("usage"))
         yield from self.answer.begin(value.get("model"))

@@ -188,4 +188,4 @@ def _inner(details: object, name: str) -> int:
 
 
 def _count(value: object) -> int:
-    return min(max(int(value), 0), MAX_TOKENS) if isinstance(value, int | float) and value == value else 0
+    return int(min(max(value, 0), MAX_TOKENS)) if isinstance(value, int | float) and value == value else 0
