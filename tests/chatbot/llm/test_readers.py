@@ -134,26 +134,20 @@ def test_a_gateway_s_raw_text_says_the_same_however_it_is_cut(data: st.DataObjec
 
 # --- what is no stream at all --------------------------------------------------------------------------------------------
 FIELDS = [
-    "choices",
-    "delta",
-    "content",
-    "text",
-    "usage",
-    "error",
-    "message",
-    "index",
-    "finish_reason",
-    "tool_calls",
-    "function",
-    "name",
-    "arguments",
-    "prompt_tokens",
-    "model",
-    "code",
-    "done",
-    "output",
-    "result",
-    "reasoning_content",
+    *(
+        "choices",
+        "delta",
+        "content",
+        "text",
+        "usage",
+        "error",
+        "message",
+        "index",
+        "finish_reason",
+        "tool_calls",
+        "function",
+    ),
+    *("name", "arguments", "prompt_tokens", "model", "code", "done", "output", "result", "reasoning_content"),
 ]
 FRAGMENTS = [b"data: [DONE]\n\n", b"data:", b'data: {"', b"\r", b"\n\n", b"\xef\xbb\xbf", b"\xed\xa0\xbd", b"[" * 3000]
 json_values = st.recursive(
