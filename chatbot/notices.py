@@ -13,10 +13,9 @@ from workspace.models import Workspace
 ABOUT_MODELS = (Notice.Kind.BUDGET_WARNING, Notice.Kind.BUDGET_SPENT, Notice.Kind.PROVIDER_FAILS)
 
 
-def unread(workspace: Workspace | int) -> list[tuple[Notice, str]]:
-    """Notices about budgets and providers that nobody has waved away yet, with their sentences, the newest first."""
-    key = workspace if isinstance(workspace, int) else workspace.pk
-    return [(notice, say(notice)) for notice in ledger.unread_notices(key, ABOUT_MODELS)]
+def unread(workspace: int) -> list[Notice]:
+    """Notices about budgets and providers that nobody has waved away yet, the newest first."""
+    return ledger.unread_notices(workspace, ABOUT_MODELS)
 
 
 def understood(workspace: Workspace, notice: int) -> None:
@@ -25,23 +24,31 @@ def understood(workspace: Workspace, notice: int) -> None:
 
 
 def say(notice: Notice) -> str:
-    """One or two sentences: what happened, what to do."""
-    detail = notice.detail
+    """What happened, and what to do or to expect."""
+    return _("%(what)s %(more)s") % {"what": headline(notice), "more": _more(notice)}
+
+
+def headline(notice: Notice) -> str:
+    """One short sentence: what happened."""
     match notice.kind:
         case Notice.Kind.BUDGET_WARNING:
-            return _("The budget of %(budget)s is nearly spent. From now on answers may become shorter.") % {
-                "budget": _budget(detail)
-            }
+            return _("The budget of %(budget)s is nearly spent.") % {"budget": _budget(notice.detail)}
         case Notice.Kind.BUDGET_SPENT:
-            return _(
-                "The budget of %(budget)s is spent. Answers go down its ladder until the period ends or the amount is raised."
-            ) % {"budget": _budget(detail)}
+            return _("The budget of %(budget)s is spent.") % {"budget": _budget(notice.detail)}
         case Notice.Kind.PROVIDER_FAILS:
-            return _("%(provider)s refuses to answer. %(why)s") % {
-                "provider": detail.get("provider", ""),
-                "why": explain(str(detail.get("failure", ""))),
-            }
+            return _("%(provider)s refuses to answer.") % {"provider": notice.detail.get("provider", "")}
     return str(notice)
+
+
+def _more(notice: Notice) -> str:
+    match notice.kind:
+        case Notice.Kind.BUDGET_WARNING:
+            return _("From now on answers may become shorter.")
+        case Notice.Kind.BUDGET_SPENT:
+            return _("Answers go down its ladder until the period ends or the amount is raised.")
+        case Notice.Kind.PROVIDER_FAILS:
+            return str(explain(str(notice.detail.get("failure", ""))))
+    return ""
 
 
 def _budget(detail: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from workspace import audit
 from workspace.models import Membership, Workspace
@@ -49,6 +50,7 @@ class OwnedAdmin(ModelAdmin):
         if db_field.name == "workspace":
             kwargs["queryset"] = administered(request)
             kwargs["initial"] = administered(request).first()
+            kwargs["label"] = _("workspace")
         elif issubclass(db_field.related_model, OwnedByWorkspace):
             kwargs["queryset"] = db_field.related_model.every.filter(workspace__in=administered(request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)

@@ -17,4 +17,4 @@ def owner_line(context: template.Context) -> dict[str, Any]:
     if member is None or not member.may(Action.CONFIGURE):
         return {}
     unread = notices.unread(member.workspace_id)
-    return {"words": unread[0][1], "further": len(unread) - 1} if unread else {}
+    return {"words": notices.headline(unread[0]), "further": len(unread) - 1} if unread else {}

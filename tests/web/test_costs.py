@@ -266,7 +266,7 @@ class TestNotices:
         )
 
     def test_are_one_calm_line_for_who_may_act(self, owner: Client, mei_in: Client, told: Notice) -> None:
-        line = "Main refuses to answer. The provider does not accept the key."
+        line = "<span>Main refuses to answer.</span>"
         for address in ("/desk/", "/analytics/"):
             assert line in page(owner, address)
             assert line not in page(mei_in, address)
@@ -303,6 +303,8 @@ class TestNotices:
         )
         call(workspace, "45", inbox=inbox, currency="CNY", ended_at=timezone.now())
         ledger._watch_budgets(workspace.pk)
-        [(notice, words)] = notices.unread(workspace)
+        [notice] = notices.unread(workspace.pk)
         assert (notice.kind, budget.currency) == ("budget_warning", "CNY")
-        assert words.startswith("The budget of 50 CNY a day for Shop is nearly spent.")
+        assert notices.say(notice) == (
+            "The budget of 50 CNY a day for Shop is nearly spent. From now on answers may become shorter."
+        )

@@ -67,7 +67,7 @@ def overview(request: HttpRequest, member: Membership) -> HttpResponse:
         "by_inbox": _by_inbox(workspace, costs.by_inbox(rows)),
         "by_failure": [(part, failure_name(part.key), explain(part.key)) for part in costs.by_failure(rows)],
         "budgets": [(budget, STEPS[budget.step], _rows_of(budget)) for budget in costs.budgets(workspace)],
-        "notices": notices.unread(workspace),
+        "notices": [(notice, notices.say(notice)) for notice in notices.unread(workspace.pk)],
         "may_configure": member.may(Action.CONFIGURE),
         "prices": costs.prices(workspace),
         "as_of": as_of(),

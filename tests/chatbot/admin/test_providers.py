@@ -345,7 +345,7 @@ class TestTheTestButton:
     def test_speaks_chinese(self, office: Client, workspace: Workspace, simulator: Simulator) -> None:
         row = self.row(workspace, simulator.port, secret={"key": "sk-wrong"})
         answer = office.post(f"{LIST}{row.pk}/test/", headers={"accept-language": "zh-hans"})
-        assert "密钥" in answer.content.decode()
+        assert "提供商不接受该密钥" in answer.content.decode()
 
     def test_waves_away_what_was_said_about_refusals_once_it_works(
         self, office: Client, workspace: Workspace, simulator: Simulator
