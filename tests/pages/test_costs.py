@@ -78,7 +78,7 @@ def test_costs_can_be_read_by_everybody_on_a_telephone_and_in_chinese(
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_provider_is_tested_with_a_button(page: Page, site: str, business: Workspace, console: list[str]) -> None:
+def test_a_provider_is_tested_with_a_button(page: Page, site: str, business: Workspace) -> None:
     with serving(Simulator()) as port:
         provider = Provider.objects.of(business).create(
             name="Main", secret={"key": "sk-test"}, base_url=f"http://127.0.0.1:{port}"
