@@ -61,9 +61,8 @@ class Simulator:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        data = await _body(receive)
-        body = json.loads(data) if data else None
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        body = _parsed(await _body(receive))
         self.seen.append(Seen(scope["path"], headers, body))
         script = self._choose(scope["path"], headers, body)
         self.open += 1
@@ -82,6 +81,8 @@ class Simulator:
         elif bearer != self.key:
             return error(401, "Authentication Fails, Your api key: ****0000 is invalid", kind="authentication_error")
         match path.rsplit("/", 1)[-1]:
+            case "completions" | "completion" | "moderation" | "batch" if not _is_request(body):
+                return error(422, "Failed to deserialize the JSON body into the target type")
             case "models":
                 ids = ["deepseek-flash", "deepseek-v4-pro"] if bearer == self.key else ["deepseek-zh-7b"]
                 rows = [{"id": name, "object": "model", "owned_by": "deepseek"} for name in ids]
@@ -122,12 +123,31 @@ class Simulator:
         return {"custom_id": row["custom_id"], "status": script.status, "body": body}
 
 
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data) if data else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_request(body: Any) -> bool:
+    """As far as this server reads it."""
+    if not isinstance(body, dict):
+        return False
+    for rows in (body.get("messages", []), body.get("requests", [])):
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            return False
+    return all(_is_request(row.get("body")) and "custom_id" in row for row in body.get("requests", []))
+
+
 def _last_words(body: Any) -> str:
     messages = body.get("messages")
     if not messages:
         return str(body.get("prompt") or "")
     content = messages[-1].get("content")
-    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+    if isinstance(content, list):
+        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return str(content or "")
 
 
 def _answer_to(asked: str) -> str:

@@ -147,7 +147,7 @@ def answer(
 ) -> Script:
     """A whole, well-formed answer."""
     wording = wording or ChatWording()
-    steps: list[Step] = [ChatWording().chunk("", role="assistant")] if isinstance(wording, ChatWording) else []
+    steps: list[Step] = [wording.chunk("", role="assistant")] if isinstance(wording, ChatWording) else []
     for text in texts:
         steps += [pause_s, wording.piece(text)] if pause_s else [wording.piece(text)]
     counted = usage or {**USAGE, "completion_tokens": len(texts), "total_tokens": 120 + len(texts)}

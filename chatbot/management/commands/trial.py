@@ -1,9 +1,9 @@
 """``make run``: set up the demo shop and serve everything on one port. A second run starts in seconds."""
 
-import os
 import socket
 import time
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 
 from chatbot.management.demo_shop import AGENT, demo_workspace, load_demo_shop
+from chatbot.management.listening import listen
 from chatbot.management.progress import ProgressLine
 from chatbot.management.work_off import work_off
 from workspace.login_links import make_login_link
@@ -30,7 +31,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
             raise CommandError("This command is for the trial. In production: see deploy/ and the README.")
-        listener = None if options["prepare_only"] else _listen(options["host"], options["port"])
+        listener = None
+        if not options["prepare_only"]:
+            listener = listen(options["host"], options["port"], another="make run PORT={port}")
         self._step("translations", lambda: call_command("compile_texts"))
         self._step("database", lambda: call_command("migrate", verbosity=0))
         workspace = demo_workspace() or self._load()
@@ -74,21 +77,6 @@ class Command(BaseCommand):
         )
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything slow, so that a busy one is told at once."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(256)
-    except OSError as problem:
-        listener.close()
-        raise CommandError(
-            f"Port {port} cannot be used ({os.strerror(problem.errno or 0)}). Choose another one: make run PORT={port + 1}"
-        ) from None
-    return listener
-
-
 def _serve(listener: socket.socket) -> None:
     import uvicorn
 
@@ -104,4 +92,5 @@ def _serve(listener: socket.socket) -> None:
             server_header=False,
         )
     )
-    server.run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # raised again once all is shut down
+        server.run(sockets=[listener])
