@@ -195,14 +195,14 @@ class _Run:
     # --- many requests a call ---
     async def _in_chunks(self, todo: Sequence[tuple[int, bool]]) -> list[int]:
         """Where the gateway takes many requests in one call; returns what is to be asked one by one."""
-        fresh = [key for key, failed in todo if not failed]
+        fresh = [key for key, alone in todo if not alone]  # what killed a worker must not take 49 others with it again
         while fresh and self._many and not self._pause:
             chunk, fresh = fresh[:CHUNK], fresh[CHUNK:]
             if items := await self._send(chunk):
                 again = await self._ask_many(items)
                 await self._report()
                 await self._one_by_one(again)
-        return [*fresh, *(key for key, failed in todo if failed)]
+        return [*fresh, *(key for key, alone in todo if alone)]
 
     async def _ask_many(self, items: Sequence[BatchItem]) -> list[int]:
         """One call. Returns the keys of what must be asked again, one by one."""

@@ -104,6 +104,12 @@ def resume(batch: Batch, *, off_peak: bool, at_once: int) -> None:
         transaction.on_commit(leases.ring)
 
 
+def hold(batch: Batch) -> bool:
+    """Nobody goes on with it until `resume`. Returns False where a worker has it just now."""
+    words = {"error": "stopped by hand", "ended_at": timezone.now()}
+    return bool(_job(batch).filter(status=Job.Status.QUEUED).update(status=Job.Status.DEAD, **words))
+
+
 def cancel(batch: Batch) -> bool:
     """Ask nothing more. What is under way is still kept. Returns whether there was anything to stop."""
     with transaction.atomic():
@@ -182,9 +188,9 @@ def take_back_lost(batch: Batch, profile: Profile) -> int:
 
 
 def open_items(batch: Batch) -> list[tuple[int, bool]]:
-    """Keys of what is still to be asked, and whether it failed before; what has failed least comes first."""
+    """Keys of what is still to be asked, and whether alone: it failed or was lost before. What failed least comes first."""
     rows = _items(batch).filter(status=BatchItem.Status.OPEN).order_by("tries", "pk")
-    return [(pk, bool(failure)) for pk, failure in rows.values_list("pk", "failure")]
+    return [(pk, bool(failure or lost)) for pk, failure, lost in rows.values_list("pk", "failure", "lost")]
 
 
 def send(job: Job, batch: Batch, keys: Sequence[int]) -> list[BatchItem]:

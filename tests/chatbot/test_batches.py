@@ -656,6 +656,16 @@ class TestGateway:
         assert Counter(seen.path for seen in simulator.seen) == {"/v1/batch": 1, "/v1/text/completion": 4}
         assert Counter(calls(workspace).values_list("failure", flat=True)) == {"": 4, "server": 2}
 
+    def test_what_was_lost_with_a_call_of_many_is_asked_alone(self, workspace: Workspace, simulator: Watched) -> None:
+        gateway(workspace, simulator)
+        batch = batch_of(workspace, many(5))
+        held = BatchItem.objects.of(workspace).filter(name__in=["r0", "r1"])
+        held.update(status="sent", sent_at=timezone.now(), tries=1)
+        work()
+        assert states(batch) == {"done": 5}
+        assert [len(seen.body["requests"]) for seen in simulator.seen if seen.path == "/v1/batch"] == [3]
+        assert len(simulator.asked) == 2
+
     def test_a_gateway_without_credit_stops_the_run(self, workspace: Workspace, simulator: Watched) -> None:
         gateway(workspace, simulator)
         choose = simulator._choose
@@ -740,6 +750,24 @@ class TestCommand:
         run(*rows, at_once=1)
         assert [row["id"] for row in self.written(tmp_path)] == [row["id"] for row in rows]
         assert len(simulator.asked) == 6 + 1
+
+    def test_stopped_by_hand_it_loses_nothing_and_nobody_goes_on_until_it_is_called_again(
+        self, workspace: Workspace, slow: Watched, tmp_path: Path, run: Callable[..., str]
+    ) -> None:
+        account(workspace, slow)
+        rows = [{"id": f"q{number}", "prompt": f"Question {number}"} for number in range(12)]
+        pressing = threading.Thread(
+            target=lambda: (eventually(lambda: len(slow.asked) >= 4), signal.raise_signal(signal.SIGINT))
+        )
+        pressing.start()
+        with pytest.raises(CommandError, match="Stopped"):
+            run(*rows, at_once=2)
+        pressing.join()
+        asked = len(slow.asked)
+        work_as_if_it_were_time()
+        assert asked == len(slow.asked) < 12
+        run(*rows, at_once=2)
+        assert len(slow.asked) == len(self.written(tmp_path)) == 12
 
     def test_each_wrong_line_is_named_and_nothing_is_asked(
         self, workspace: Workspace, simulator: Watched, tmp_path: Path, run: Callable[..., str]

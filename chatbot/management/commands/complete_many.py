@@ -31,6 +31,7 @@ MAX_TOKENS = 393_216
 SHOWN_PROBLEMS = 20
 KNOWN = {"id", "system", "prompt", "max_tokens", "json"}
 AGAIN = "Run the same command again to go on; what is done is not paid for again."
+LATER = f"Where a server or worker runs, it goes on by itself. {AGAIN}"
 
 
 class Command(BaseCommand):
@@ -100,23 +101,33 @@ class Command(BaseCommand):
         over = threading.Event()
         worker = threading.Thread(target=_run_jobs, args=(over,), name="batch")
         worker.start()
-        said = ""
+        stopped = False
         try:
-            while True:
-                batch.refresh_from_db()
-                held = batches.progress_of(batch)
-                show("answers", held.done + held.failed, held.of)
-                if batch.status == Batch.Status.DONE:
-                    return
-                if batch.status == Batch.Status.CANCELLED or not worker.is_alive():
-                    raise CommandError(f"Cancelled: {held.done:,} of {held.of:,} are answered. {AGAIN}")
-                said = self._waits(batch, held, said)
-                time.sleep(LOOK_EVERY_S)
+            self._watch(batch, worker, show)
         except KeyboardInterrupt:
-            raise CommandError(f"Stopped. {AGAIN}") from None
+            stopped = True
+            self.stderr.write("Stopping: what is under way is still waited for.")
         finally:
             over.set()
             worker.join()
+        if stopped:
+            here = batches.hold(batch)
+            raise CommandError(f"Stopped. {AGAIN}" if here else "A server that runs beside has it and goes on.")
+
+    def _watch(self, batch: Batch, worker: threading.Thread, show: Any) -> None:
+        said = ""
+        while True:
+            batch.refresh_from_db()
+            held = batches.progress_of(batch)
+            show("answers", held.done + held.failed, held.of)
+            if batch.status == Batch.Status.DONE:
+                return
+            if batch.status == Batch.Status.CANCELLED:
+                raise CommandError(f"Cancelled: {held.done:,} of {held.of:,} are answered. {AGAIN}")
+            if not worker.is_alive():
+                raise CommandError(f"The database was away: {held.done:,} of {held.of:,} are answered. {AGAIN}")
+            said = self._waits(batch, held, said)
+            time.sleep(LOOK_EVERY_S)
 
     def _waits(self, batch: Batch, held: batches.Progress, said: str) -> str:
         """Say once what is waited for; end where waiting is not enough. Raises `CommandError`."""
@@ -126,7 +137,7 @@ class Command(BaseCommand):
         if job.status != Job.Status.QUEUED or job.run_at <= timezone.now():
             return said
         if job.progress.get("waits") in {"budget", "owner"}:
-            raise CommandError(f"{job.error}: {held.done:,} of {held.of:,} are answered. {AGAIN}")
+            raise CommandError(f"{job.error}: {held.done:,} of {held.of:,} are answered. {LATER}")
         if job.error != said and (job.run_at - timezone.now()).total_seconds() > 1:
             self.stderr.write(f"Waiting until {job.run_at:%Y-%m-%d %H:%M:%S} UTC: {job.error}.")
         return job.error
