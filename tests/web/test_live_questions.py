@@ -6,10 +6,13 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from django.utils.translation import override
 from websockets.sync.client import connect
 
+from chatbot import process
 from chatbot import runner as runner_module
 from chatbot.turn.values import Finished, ModelEvent, Prompt, Started, Text
 from conversations import services
@@ -301,6 +304,20 @@ def test_stop_before_the_first_word_ends_the_turn_as_stopped(
     assert (event["data"]["outcome"], turns(conversation)[0].outcome) == ("stopped", "stopped")
 
 
+def test_whoever_returns_is_told_of_a_lost_answer_at_once_not_by_the_next_sweep(
+    address: str, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "SWEEP_S", 60.0)
+    time.sleep(1.2)
+    turn = services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="1").turn
+    services.checkpoint_turn(turn_id=turn.pk, shown="Refunds take")
+    Turn.every.filter(pk=turn.pk).update(lease_until=timezone.now())
+    with Visit(address, conversation) as visit:
+        cut, ended = visit.hello()[-2:]
+    assert cut["message"]["state"] == "interrupted"
+    assert (ended["kind"], ended["data"]["error"]) == ("turn.ended", "process_lost")
+
+
 def test_a_question_behind_two_others_never_speaks_at_the_same_time(
     visit: Visit, conversation: Conversation, model: Model
 ) -> None:
@@ -334,7 +351,10 @@ def test_of_two_agents_at_once_the_desk_tells_one_who_was_first(
 
     def take(agent: User, client: Client) -> None:
         address = f"/desk/{conversation.public_id}/take-over/"
-        pages[str(agent)] = client.post(address, headers={"hx-request": "true"}).content.decode()
+        try:
+            pages[str(agent)] = client.post(address, headers={"hx-request": "true"}).content.decode()
+        finally:
+            connection.close()
 
     threads = []
     for agent in (mei, tom):

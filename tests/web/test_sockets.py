@@ -37,7 +37,7 @@ class Visit:
     def __init__(self, address: str, conversation: Conversation, origin: str | None = None) -> None:
         inbox = conversation.inbox.public_id
         self._connecting = connect(
-            f"ws://{address}/ws/widget/{inbox}/", origin=origin or f"http://{address}", max_size=None
+            f"ws://{address}/ws/widget/{inbox}/", origin=origin or f"http://{address}", max_size=None, max_queue=None
         )
         self.token = visitor_token(Visitor(inbox, conversation.contact.public_id, conversation.public_id))
 
@@ -65,7 +65,7 @@ class Visit:
 
     def next(self, kind: str = "") -> dict[str, Any]:
         while True:
-            frame = json.loads(self.line.recv(timeout=10))
+            frame = json.loads(self.line.recv(timeout=20))
             if not kind or frame["type"] == kind:
                 return frame
 
