@@ -139,10 +139,10 @@ class Runner:
             if running.before:
                 await self._follow(running.before, running)
                 running.before = None
-            loaded = await store.load_turn(running.turn)
+            loaded = await self._load(running, conversation)
             if loaded.running and loaded.behind:
                 await self._follow_elsewhere(loaded)
-                loaded = await store.load_turn(running.turn)
+                loaded = await self._load(running, conversation)
             if loaded.running:
                 await self._answer(running, loaded)
         except asyncio.CancelledError:
@@ -154,6 +154,18 @@ class Runner:
         finally:
             if self._running.get(conversation) is running:
                 del self._running[conversation]
+
+    async def _load(self, running: _Running, conversation: str) -> LoadedTurn:
+        """The turn as the record has it, read while its log can be held: nobody takes the line unnoticed in between."""
+        log = running.log = self._live.reserve(conversation, running.turn)
+        try:
+            loaded = await store.load_turn(running.turn)
+        except BaseException:
+            self._live.cancel(log)
+            raise
+        if not loaded.running or loaded.behind:
+            self._live.cancel(log)
+        return loaded
 
     async def _end_early(self, running: _Running) -> None:
         """Record a turn that ended before anything was shown of it."""
@@ -187,7 +199,9 @@ class Runner:
 
     async def _answer(self, running: _Running, loaded: LoadedTurn) -> None:
         record, began = Record(), time.perf_counter()
-        log = running.log = self._live.open(loaded.conversation, loaded.public_id, loaded.epoch)
+        assert running.log
+        log = running.log
+        self._live.announce(log, loaded.epoch)
         keeping = asyncio.create_task(self._keep(running, loaded, log))
         try:
             result = await self._think(running, loaded, record, log)

@@ -53,6 +53,7 @@ class Hub:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._logs: dict[str, TurnLog] = {}
+        self._reserved: dict[str, TurnLog] = {}
         self._watching: dict[str, dict[Watcher, _Watching]] = defaultdict(dict)
         self._desks: dict[int, set[Watcher]] = defaultdict(set)
         self._queues: dict[int, set[Watcher]] = defaultdict(set)
@@ -87,14 +88,38 @@ class Hub:
         return self._loop
 
     # --- answers ---
-    def open(self, conversation: str, turn: str, epoch: int) -> TurnLog:
-        """Begin the log of an answer and tell the watchers that one is being written."""
-        log = TurnLog(conversation, turn, epoch)
-        self._logs[conversation] = log
-        for place in self._watching[conversation].values():
-            self._announce(place, log)
+    def reserve(self, conversation: str, turn: str) -> TurnLog:
+        """The log of an answer that is about to begin, so that a takeover finds something to hold; nobody is told yet.
+
+        Reserve first, then read from the record whether the bot still has the line: whoever takes it before that read is
+        seen there, and whoever takes it later holds the log.
+        """
+        log = self._reserved[conversation] = TurnLog(conversation, turn)
+        return log
+
+    def is_reserved(self, conversation: str) -> bool:
+        return conversation in self._reserved
+
+    def cancel(self, log: TurnLog) -> None:
+        """A reserved answer does not begin."""
+        if self._reserved.get(log.conversation) is log:
+            del self._reserved[log.conversation]
+
+    def announce(self, log: TurnLog, epoch: int) -> None:
+        """The answer begins: tell the watchers that one is being written, unless it is held already."""
+        self.cancel(log)
+        log.epoch = epoch
+        self._logs[log.conversation] = log
+        if not log.silent:
+            for place in self._watching[log.conversation].values():
+                self._announce(place, log)
         for told in self._on_opened:
             told(log)
+
+    def open(self, conversation: str, turn: str, epoch: int) -> TurnLog:
+        """`reserve` and `announce` at once."""
+        log = self.reserve(conversation, turn)
+        self.announce(log, epoch)
         return log
 
     def write(self, log: TurnLog, text: str) -> None:
@@ -184,7 +209,7 @@ class Hub:
         if log is None:
             for told in self._on_watched:
                 told(conversation)
-        elif not log.frozen:
+        elif not log.silent:
             self._announce(place, log)
             if turn == log.turn and 0 <= at <= len(log.text):
                 place.at = at
@@ -229,17 +254,23 @@ class Hub:
         loop = self._loop
         if loop is None or loop.is_closed():
             return {}
+        log = self._logs.get(conversation)
+        for each in (log, self._reserved.get(conversation)):
+            if each:
+                each.held = True  # at once, however busy the loop is
         future = asyncio.run_coroutine_threadsafe(self.hold_here(conversation), loop)
         try:
             return future.result(HOLD_S)
         except TimeoutError:
             logger.warning("hold timed out")
-            return {}
+            return {log.turn: log.shown} if log else {}
 
     async def hold_here(self, conversation: str) -> Mapping[str, str]:
+        if reserved := self._reserved.get(conversation):
+            reserved.freeze()
         log = self._logs.get(conversation)
         if log is None:
-            return {}
+            return {reserved.turn: ""} if reserved else {}
         shown = log.freeze()
         under_way = [place.sending for place in self._watching.get(conversation, {}).values() if place.sending]
         if under_way:
@@ -251,11 +282,14 @@ class Hub:
             self._loop.call_soon_threadsafe(self._let_go, conversation)
 
     def _let_go(self, conversation: str) -> None:
-        if log := self._logs.get(conversation):
-            log.thaw()
+        for log in (self._logs.get(conversation), self._reserved.get(conversation)):
+            if log:
+                log.thaw()
 
     def _heard(self, bell: Doorbell) -> None:
         log = self._logs.get(bell.conversation)
+        if bell.status != "bot" and (reserved := self._reserved.get(bell.conversation)):
+            reserved.freeze()
         if log and (bell.epoch > log.epoch or bell.status != "bot"):
             log.freeze()
             for told in self._on_line_lost:
@@ -276,9 +310,9 @@ class Hub:
                 self._flush(log)
 
     def _flush(self, log: TurnLog) -> None:
-        log.gather()
-        if log.frozen or self._logs.get(log.conversation) is not log:  # a later answer is being written
+        if log.silent or self._logs.get(log.conversation) is not log:  # a later answer is being written
             return
+        log.gather()
         for place in list(self._watching.get(log.conversation, {}).values()):
             self._send(place, log)
         log.mark_released()

@@ -21,12 +21,14 @@ class Block:
 class TurnLog:
     """`text` is what may be seen; `released` how much of it has been sent to somebody. A frozen log never grows.
 
-    `first_at` is when the first text came, on the clock of `time.perf_counter`.
+    `held` keeps everything back from that moment on, whichever thread says so. `first_at` is when the first text came, on
+    the clock of `time.perf_counter`.
     """
 
     conversation: str
     turn: str
-    epoch: int
+    epoch: int = 0
+    held: bool = False
     text: str = ""
     released: int = 0
     blocks: list[Block] = field(default_factory=list)
@@ -44,6 +46,11 @@ class TurnLog:
     def shown(self) -> str:
         """What has been sent."""
         return self.text[: self.released]
+
+    @property
+    def silent(self) -> bool:
+        """Nothing of it may leave."""
+        return self.frozen or self.held
 
     @property
     def has_news(self) -> bool:
@@ -75,4 +82,4 @@ class TurnLog:
         return self.text
 
     def thaw(self) -> None:
-        self.frozen = False
+        self.frozen = self.held = False

@@ -188,7 +188,7 @@ class Relay:
                 self._follow(message["conversation"], message["turn"], message["epoch"])
             case "line.hold":
                 log = self._hub.running(message["conversation"])
-                if log and log.turn in self._own:
+                if (log and log.turn in self._own) or self._hub.is_reserved(message["conversation"]):
                     shown = await self._hub.hold_here(message["conversation"])
                     client = redis_pool.async_redis()
                     await client.rpush(message["reply"], json.dumps(dict(shown)))

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from chatbot import handover
+from chatbot import handover, store
 from chatbot import runner as runner_module
 from chatbot.live.hub import hub
 from chatbot.runner import runner
@@ -149,3 +149,34 @@ def test_what_was_shown_before_the_takeover_is_what_is_kept(
     assert kept.startswith(shown.strip())
     assert "Word 29" not in kept
     assert (state, turn.outcome) == (Message.State.INTERRUPTED, Turn.Outcome.INTERRUPTED)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_takeover_while_the_turn_is_being_read_silences_it_before_its_first_word(
+    conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    """The line changes hands after the record was read and before the answer's first frame; even while the loop is busy."""
+    read, go_on = threading.Event(), threading.Event()
+    load = store.load_turn
+
+    async def slowly(public_id: str) -> store.LoadedTurn:
+        loaded = await load(public_id)
+        read.set()
+        while not go_on.is_set():
+            if busy:
+                time.sleep(0.05)
+            await asyncio.sleep(0.001)
+        return loaded
+
+    monkeypatch.setattr(store, "load_turn", slowly)
+    eye = Eye()
+    turn = begin(conversation, eye, loop)
+    assert read.wait(10)
+    handover.take_over(conversation, mei)
+    go_on.set()
+    time.sleep(0.4)
+    turn.refresh_from_db()
+    assert eye.frames == []
+    assert bot_rows(conversation) == []
+    assert turn.outcome == Turn.Outcome.INTERRUPTED
