@@ -1,0 +1,47 @@
+"""What an agent sees of a visitor who types, edits and asks again, while it happens."""
+
+from playwright.sync_api import Page, expect
+
+from conversations import services
+from conversations.models import Inbox
+from tests.pages.conftest import sign_in
+from tests.web.test_sockets import Visit
+
+
+def test_typing_edits_and_variants_appear_at_the_desk(page: Page, site: str, inbox: Inbox, console) -> None:
+    conversation = services.open_conversation(inbox=inbox, contact=services.new_contact(inbox=inbox))
+    sign_in(page, site)
+    with Visit(site.removeprefix("http://"), conversation) as visit:
+        visit.hello()
+        visit.send(type="say", id="1", text="Do you ship to Norway?")
+        asked, turn = _answered(visit)
+        page.goto(f"{site}/desk/{conversation.public_id}/")
+        expect(page.locator(".message.bot")).to_contain_text("We ship to Norway")
+        note = page.locator("#visitor-types")
+        expect(note).to_be_hidden()
+
+        visit.send(type="typing")
+        expect(note).to_be_visible()
+        expect(note).to_have_text("The visitor is typing…")
+        expect(note).to_be_hidden(timeout=4_000)
+
+        visit.send(type="again", turn=turn)
+        expect(page.locator(".message.bot")).to_have_count(2, timeout=15_000)
+        expect(page.locator(".message.bot").nth(1)).to_contain_text("answer 2")
+
+        visit.send(type="typing")
+        expect(note).to_be_visible()
+        visit.send(type="edit", message=asked, id="2", text="Do you ship to Norway, please?")
+        expect(page.locator(".message.visitor").nth(1)).to_contain_text("edited")
+        expect(page.locator(".message.visitor").nth(0)).to_contain_text("Do you ship to Norway?")
+        expect(note).to_be_hidden(timeout=1_000)
+
+
+def _answered(visit: Visit) -> tuple[str, str]:
+    """The ids of the question and of the turn that answered it."""
+    asked = ""
+    while True:
+        message = visit.next("event").get("message") or {}
+        if message.get("author") == "bot":
+            return asked, message["turn"]
+        asked = message.get("id", asked)
