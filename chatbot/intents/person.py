@@ -10,7 +10,9 @@ _PEOPLE = (
 _REAL = r"(?:real|live|actual|human)"
 _ASKS = (
     # English
-    rf"\b(?:talk|speak|chat|connect|transfer|switch|pass|put|hand|get|escalate)\b[^.?!]{{0,25}}\b(?:to|with|through|over|me)\b[^.?!]{{0,25}}\b{_PEOPLE}\b",
+    rf"\b(?:talk|speak|chat)\b[^.?!]{{0,15}}\b(?:to|with)\b[^.?!]{{0,25}}\b{_PEOPLE}\b(?!\s+(?:else|who|that)\b)",
+    rf"\b(?:connect|transfer|switch|pass|put|hand|get|escalate)\s+(?:me|us|this|it|the\s+chat|my\s+(?:case|chat|call))?\s*"
+    rf"(?:on|over|through)?\s*(?:to|with)\b[^.?!]{{0,25}}\b{_PEOPLE}\b(?!\s+else\b)",
     rf"\b(?:want|need|like|prefer|get|give|find|have)\b[^.?!]{{0,15}}\b(?:a|an|some|the|your|any)?\s*{_REAL}\s+(?:\w+\s+)?{_PEOPLE}\b",
     r"\b(?:want|need|get|give)\b\s+(?:me\s+)?(?:a|an|some|your)\s+(?:human|person|agent|operator|representative)\b",
     r"\bcan\s+(?:a|an|some)\s*(?:human|real\s+person|person|one|body|agent)\b[^.?!]{0,20}\b(?:help|call|contact|answer|take)\b",
@@ -21,8 +23,8 @@ _ASKS = (
     # Chinese
     r"转(?:接)?(?:到|至|给|去|下|个)?\s*(?:人工|真人|活人|客服|专员|坐席|同事)",
     r"(?:人工|真人|活人)\s*(?:客服|服务|坐席|在吗|在不在|呢|介入|处理|接待|回复|帮忙)",
-    r"(?:找|要|叫|换|联系|接通|请|帮我?|想跟|想和|需要|呼叫|安排)[^，。！？,.!?]{0,8}(?:人工|真人|活人|专员|坐席|人类)",
-    r"(?:找|换|叫|来)(?:一)?个?(?:人|客服|经理|领导|主管|负责人)(?:来|跟我|和我|说|聊|谈|处理|解决|出来|$|[，。！？,.!?])",
+    r"(?:找|要|叫|换|联系|接通|请|帮我?|想跟|想和|需要|呼叫|安排)[^，。！？,.!?]{0,8}(?:人工(?!费|成本|智能|合成|呼吸|湖|草)|真人|活人|专员|坐席|人类)",
+    r"(?:找|换|叫|来)(?:你们的?)?(?:一)?个?(?:人|客服|经理|领导|主管|负责人)(?:来|跟我|和我|说|聊|谈|处理|解决|出来|$|[，。！？,.!?])",
     r"(?:跟|和|与)(?:真)?人(?:工)?(?:说|聊|谈|沟通|讲)",
     r"^\W*(?:人工|真人|人工客服|转人工|客服|活人|接人工)\W*$",
     r"(?:不要|不想|别|不用)(?:再)?(?:跟|和|用|让)?\s*(?:机器人|AI|智能客服)",

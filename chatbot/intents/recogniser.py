@@ -18,6 +18,9 @@ SURE_OF_PERSON = 0.75
 logger = logging.getLogger(__name__)
 
 
+HANDOFF = "handoff"
+
+
 @dataclass(frozen=True)
 class IntentSet:
     """What a workspace has defined. `version` changes whenever any of it does."""
@@ -44,14 +47,14 @@ class Recogniser:
 
     def recognise(self, workspace: int, text: str) -> Intent:
         """Blocking; training takes seconds the first time. After a change the old examples serve until the new are learnt."""
+        if asks_for_person(text):  # before anything that may be slow, or not there
+            held = self._trained.get(workspace)
+            key = next(iter(sorted(held[0].handoffs)), HANDOFF) if held else HANDOFF
+            return Intent(key, SURE_OF_PERSON, wants_person=True)
         intents, classifier = self._ready(workspace)
         prediction = classifier.predict(text)
-        by_model = prediction.intent in intents.handoffs and prediction.confidence >= SURE_OF_PERSON
-        if asks_for_person(text) or by_model:
-            key = (
-                prediction.intent if prediction.intent in intents.handoffs else next(iter(intents.handoffs), "handoff")
-            )
-            return Intent(key, max(prediction.confidence, SURE_OF_PERSON), wants_person=True)
+        if prediction.intent in intents.handoffs and prediction.confidence >= SURE_OF_PERSON:
+            return Intent(prediction.intent, prediction.confidence, wants_person=True)
         return Intent(prediction.intent, prediction.confidence, reply=intents.replies.get(prediction.intent, {}))
 
     def prepare(self, workspace: int) -> _Trained:
