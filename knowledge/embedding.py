@@ -1,6 +1,7 @@
 """How text becomes a vector: the encoder that ships, or any sentence-transformers model by name or path."""
 
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from knowledge import fast_encoder
+from knowledge.fast_encoder import QuestionNetwork
+
+logger = logging.getLogger(__name__)
 
 Vectors = npt.NDArray[np.float32]
 
@@ -36,6 +42,9 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> Vectors:
         """One row a text, float32, each of length 1. `on_batch` hears how many more texts are done."""
 
+    def encode_question(self, text: str) -> Vectors:
+        """The vector of one short text; asked by several stages of one turn, so the last ones are remembered."""
+
     def understood(self, text: str) -> float:
         """The share of `text`'s tokens that the encoder has in its vocabulary, 0 to 1."""
 
@@ -60,6 +69,12 @@ class SentenceTransformerEncoder:
         self.fingerprint = f"{Path(name).name[:60]}:{self.size}:{self._weights_hash()}"
         self._unknown = getattr(self._model.tokenizer, "unk_token_id", None)
         self._lock = threading.Lock()
+        self.encode_question = lru_cache(maxsize=4096)(self._encode_question)
+
+    @property
+    def model(self) -> Any:
+        """The model itself, for `knowledge.fast_encoder.export`."""
+        return self._model
 
     def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> Vectors:
         rows: list[Vectors] = []
@@ -86,6 +101,10 @@ class SentenceTransformerEncoder:
             return 1.0
         return 1 - sum(1 for token in tokens if token == self._unknown) / len(tokens)
 
+    def _encode_question(self, text: str) -> Vectors:
+        vector: Vectors = self.encode([text])[0]
+        return vector
+
     def _weights_hash(self) -> str:
         """A short hash of the parameters' shapes and a sample of their values: another checkpoint is another encoder."""
         digest = hashlib.sha256()
@@ -95,22 +114,71 @@ class SentenceTransformerEncoder:
         return digest.hexdigest()[:8]
 
 
+class TwoSpeedEncoder:
+    """Questions by the network without torch; documents by the encoder itself, which is loaded when the first one comes."""
+
+    def __init__(self, name: str, questions: QuestionNetwork) -> None:
+        self._name, self._questions = name, questions
+        self.fingerprint, self.size = questions.fingerprint, questions.size
+        self.encode_question, self.understood = questions.vector, questions.understood
+        self._lock = threading.Lock()
+        self._whole: SentenceTransformerEncoder | None = None
+
+    def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> Vectors:
+        with self._lock:
+            self._whole = self._whole or SentenceTransformerEncoder(self._name)
+        return self._whole.encode(texts, on_batch=on_batch)
+
+
 @lru_cache(maxsize=1)
 def encoder() -> Encoder:
     """The encoder of this process, loaded on first use. Raises `EncoderUnavailable`."""
     from django.conf import settings
 
-    return SentenceTransformerEncoder(settings.ENCODER)
+    name: str = settings.ENCODER
+    if folder := fast_folder():
+        try:
+            if made := fast_encoder.load(folder):
+                return TwoSpeedEncoder(name, made)
+        except Exception as problem:  # whatever is wrong with a file that can be made again
+            logger.warning("the fast encoder cannot be read", extra={"problem": type(problem).__name__})
+    logger.warning("questions are embedded by torch: `manage.py prepare_encoder` makes a faster form")
+    return SentenceTransformerEncoder(name)
 
 
-@lru_cache(maxsize=4096)
+def prepare() -> float | None:
+    """Make the fast form of the encoder that is set; None: it is there already. The least cosine of sample questions otherwise.
+
+    Raises `EncoderUnavailable` or `knowledge.fast_encoder.CannotExport`.
+    """
+    from django.conf import settings
+
+    folder = fast_folder()
+    if folder is None:
+        raise fast_encoder.CannotExport("Its weights are not in a folder on this machine.")
+    if fast_encoder.load(folder):
+        return None
+    whole = SentenceTransformerEncoder(settings.ENCODER)
+    nearest = fast_encoder.export(whole.model, whole.fingerprint, folder)
+    encoder.cache_clear()
+    return nearest
+
+
+def fast_folder() -> Path | None:
+    """Where the fast form of the encoder that is set belongs; None for one that is known by name only."""
+    from django.conf import settings
+
+    weights = _shipped_path() if settings.ENCODER == SHIPPED else Path(settings.ENCODER)
+    return fast_encoder.folder_for(settings.HOME, settings.ENCODER, weights) if weights.is_dir() else None
+
+
 def question_vector(question: str) -> tuple[Vectors, float]:
-    """The vector of a question and the share of it the encoder understands; asked by several stages of one turn.
+    """The vector of a question and the share of it the encoder understands.
 
     Longer questions than `QUESTION_CHARACTERS` are embedded by their end, where the question usually is.
     """
     end = question[-QUESTION_CHARACTERS:]
-    return encoder().encode([end])[0], encoder().understood(end)
+    return encoder().encode_question(end), encoder().understood(end)
 
 
 def _shipped_path() -> Path:

@@ -126,10 +126,10 @@ class _Vectors:
     def of(self, texts: Sequence[str]) -> Numbers:
         names = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
         missing = {name: text for name, text in zip(names, texts, strict=True) if name not in self._known}
+        if missing and len(texts) == 1:  # a visitor's message is not an example
+            return np.array([self._encoder.encode_question(texts[0])], np.float64)
         if missing:
             fresh = dict(zip(missing, self._encoder.encode(list(missing.values())), strict=True))
-            if len(texts) == 1:
-                return np.array([fresh[names[0]]], np.float64)  # a visitor's message is not an example
             self._known |= fresh
             if self._file:
                 self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ class Command(BaseCommand):
             listener = listen(options["host"], options["port"], another="make run PORT={port}")
         self._step("translations", lambda: call_command("compile_texts"))
         self._step("database", lambda: call_command("migrate", verbosity=0))
+        self._step("fast encoder, made once", self._prepare)
         workspace = demo_workspace() or self._load()
         work_off(workspace, progress=ProgressLine())
         self._step("intent classifier", lambda: self._train(workspace))
@@ -56,6 +57,13 @@ class Command(BaseCommand):
         workspace = load_demo_shop(lambda what: self.stdout.write(f"    {what}"))
         self.stdout.write("  reading and indexing its knowledge:")
         return workspace
+
+    def _prepare(self) -> None:
+        from knowledge import embedding
+        from knowledge.fast_encoder import CannotExport
+
+        with suppress(CannotExport):  # questions are then embedded by the encoder itself
+            embedding.prepare()
 
     def _train(self, workspace: Workspace) -> None:
         from chatbot.wiring import recogniser
