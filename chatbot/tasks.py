@@ -188,9 +188,7 @@ class WorkerThreads:
 
     def __init__(self, count: int) -> None:
         self._wake, self._over = threading.Semaphore(0), threading.Event()
-        self._threads = [
-            threading.Thread(target=self._loop, name=f"worker {at}", daemon=True) for at in range(count)
-        ]
+        self._threads = [threading.Thread(target=self._loop, name=f"worker {at}", daemon=True) for at in range(count)]
 
     def start(self) -> None:
         leases.on_enqueue(self._wake.release)
