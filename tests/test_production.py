@@ -1,0 +1,94 @@
+"""What the README tells an owner to do before the first start in production, done as it says, in a folder of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.serving import ROOT
+
+HASHED = re.compile(r"\.[0-9a-f]{12}\.\w+$")
+IMPORTED = re.compile(r"""(?:from|import)\s*\(?\s*["'](\.[^"']+\.js)["']""")
+ASK = """
+import json, sys
+from django.templatetags.static import static
+from django.test import Client
+client, out = Client(headers={"host": "chat.example.com"}), {}
+for name in sys.stdin.read().split():
+    path = static(name) if not name.startswith("/") else name
+    found = client.get(path, secure=True)
+    body = b"".join(found) if found.streaming else found.content
+    out[name] = [path, found.status_code, body.decode(errors="replace")]
+print(json.dumps(out))
+"""
+
+Answer = tuple[str, int, str]
+"""The path that was asked, the status, the text."""
+
+
+def production(folder: Path, **more: str) -> dict[str, str]:
+    """The environment of a production server that has its data in `folder`."""
+    names = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "DEEPSEEK_"))}
+    return names | {
+        "BATON_PRODUCTION": "1",
+        "BATON_SECRET_KEY": "a secret of this test, which is long enough: 0123456789 abcdefghi",
+        "BATON_KEYS": os.environ["BATON_KEYS"],
+        "BATON_HOSTS": "chat.example.com",
+        "BATON_HOME": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder / 'baton.sqlite3'}",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        **more,
+    }
+
+
+def manage(environment: dict[str, str], *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def get(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Answer]]:
+    """Asks a production server whose static files were collected. Names without a slash in front are static files."""
+    environment = production(tmp_path_factory.mktemp("production"))
+    for step in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "--verbosity", "0"]):
+        done = manage(environment, *step)
+        assert done.returncode == 0, done.stderr
+
+    def ask(*names: str) -> list[Answer]:
+        done = manage(environment, "shell", "--verbosity", "0", "-c", ASK, stdin="\n".join(names))
+        assert done.returncode == 0, done.stderr
+        answers = json.loads(done.stdout.splitlines()[-1])
+        return [tuple(answers[name]) for name in names]
+
+    return ask
+
+
+def test_the_pages_are_served_once_the_static_files_are_collected(get: Callable[..., list[Answer]]) -> None:
+    pages = get("/login/", "/admin/login/", "/shop/")
+    assert [status for _, status, _ in pages[:2]] == [200, 200]
+    files = sorted({path for _, _, html in pages for path in re.findall(r'(?:src|href)="(/static/[^"#]+)', html)})
+    assert files
+    assert all(HASHED.search(path) for path in files), files
+    assert {status for _, status, _ in get(*files)} == {200}
+
+
+def test_every_module_of_ours_imports_hashed_names_that_are_there(get: Callable[..., list[Answer]]) -> None:
+    wanted, seen = {"desk/main.js", "widget/panel/main.js"}, set[str]()
+    while wanted:
+        imported: set[str] = set()
+        for path, status, text in get(*sorted(wanted)):
+            assert status == 200, path
+            assert HASHED.search(path), path
+            seen.add(path)
+            code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+            imported |= {urljoin(path, name) for name in IMPORTED.findall(code)}
+        wanted = imported - seen
+    assert len(seen) > 10
