@@ -100,6 +100,7 @@ def prepare(home: Path, visitors: int) -> dict[str, str]:
     from workspace.models import Workspace
 
     call_command("migrate", verbosity=0)
+    call_command("prepare_encoder")
     workspace = Workspace.objects.create(name="Northwind")
     inbox = Inbox.objects.of(workspace).create(name="Shop", language="en")
     load_starter_intents(workspace)
