@@ -16,6 +16,7 @@ from django.urls import path  # noqa: E402
 from chatbot.process import Process  # noqa: E402
 from chatbot.web.sockets.desk import DeskSocket  # noqa: E402
 from chatbot.web.sockets.widget import WidgetSocket  # noqa: E402
+from workspace.checks import problem_with_keys  # noqa: E402
 
 _process = Process()
 
@@ -24,6 +25,9 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            if problem := problem_with_keys():
+                await send({"type": "lifespan.startup.failed", "message": problem})
+                return
             await _process.start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":

@@ -19,11 +19,7 @@ PRODUCTION = env.flag("BATON_PRODUCTION")
 DEBUG = env.flag("BATON_DEBUG")
 
 if PRODUCTION:
-    _missing = [
-        name
-        for name in ("BATON_SECRET_KEY", "BATON_KEYS", "BATON_HOSTS", "DATABASE_URL", "REDIS_URL")
-        if not env.text(name)
-    ]
+    _missing = [name for name in ("BATON_SECRET_KEY", "BATON_HOSTS", "DATABASE_URL", "REDIS_URL") if not env.text(name)]
     if _missing or DEBUG:
         raise ImproperlyConfigured(
             f"BATON_PRODUCTION=on needs {', '.join(_missing)}."
@@ -42,7 +38,7 @@ def _secret_from_file(path: Path) -> str:
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
 SECRET_KEY = env.text("BATON_SECRET_KEY") or _secret_from_file(HOME / "secret_key")
-BATON_KEYS = env.text("BATON_KEYS") or keys_from_file(HOME / "keys")
+BATON_KEYS = env.text("BATON_KEYS") or ("" if PRODUCTION else keys_from_file(HOME / "keys"))  # see workspace.checks
 
 # --- the web ---------------------------------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.words("BATON_HOSTS", ("localhost", "127.0.0.1", "[::1]"))

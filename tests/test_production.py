@@ -1,5 +1,6 @@
 """What the README tells an owner to do before the first start in production, done as it says, in a folder of its own."""
 
+import base64
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from urllib.parse import urljoin
 
 import pytest
 
+from tests.environment import free_port
 from tests.serving import ROOT
 
 HASHED = re.compile(r"\.[0-9a-f]{12}\.\w+$")
@@ -34,7 +36,7 @@ Answer = tuple[str, int, str]
 
 def production(folder: Path, **more: str) -> dict[str, str]:
     """The environment of a production server that has its data in `folder`."""
-    names = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "DEEPSEEK_"))}
+    names = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "DEEPSEEK_", "DJANGO_"))}
     return names | {
         "BATON_PRODUCTION": "1",
         "BATON_SECRET_KEY": "a secret of this test, which is long enough: 0123456789 abcdefghi",
@@ -92,3 +94,34 @@ def test_every_module_of_ours_imports_hashed_names_that_are_there(get: Callable[
             imported |= {urljoin(path, name) for name in IMPORTED.findall(code)}
         wanted = imported - seen
     assert len(seen) > 10
+
+
+def test_the_printed_keys_are_all_that_a_first_setting_needs(tmp_path: Path) -> None:
+    printed = manage(production(tmp_path, BATON_KEYS=""), "new_key").stdout.strip()
+    name, _, value = printed.partition("=")
+    assert name == "BATON_KEYS"
+    done = manage(production(tmp_path, BATON_KEYS=value), "check", "--deploy")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ("", "BATON_KEYS is not set"),
+        ("k1:c2hvcnQ=", "entry 'k1' is not a name and 32 bytes"),
+        ("nonsense", "entry 'nonsense' is not a name and 32 bytes"),
+        (f"k1:{base64.b64encode(bytes(32)).decode()}", "needs an 'index' key"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_told_in_one_sentence_and_stop_the_start(
+    keys: str, sentence: str, tmp_path: Path
+) -> None:
+    environment = production(tmp_path, BATON_KEYS=keys)
+    server = [sys.executable, "-m", "uvicorn", "chatbot.asgi:application", "--port", str(free_port())]
+    for done in (
+        manage(environment, "check", "--deploy"),
+        subprocess.run(server, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120),
+    ):
+        assert done.returncode
+        assert done.stderr.count(sentence) == 1, done.stderr
+        assert "Traceback" not in done.stderr

@@ -8,3 +8,6 @@ class WorkspaceConfig(AppConfig):
     name = "workspace"
     verbose_name = _("Workspace")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from workspace import checks  # noqa: F401 - registers them

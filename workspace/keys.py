@@ -80,6 +80,8 @@ def keyring() -> Keyring:
 
 def parse_keyring(lines: str) -> Keyring:
     """Read ``k2:<base64>,k1:<base64>,index:<base64>``: the newest key first, each of 32 bytes."""
+    if not lines.strip():
+        raise ImproperlyConfigured("BATON_KEYS is not set (manage.py new_key prints a first setting).")
     keys: dict[str, bytes] = {}
     for entry in filter(None, (part.strip() for part in lines.replace("\n", ",").split(","))):
         key_id, _, encoded = entry.partition(":")
@@ -90,17 +92,24 @@ def parse_keyring(lines: str) -> Keyring:
         if len(key) != KEY_BYTES or not key_id.isidentifier():
             raise ImproperlyConfigured(
                 f"BATON_KEYS: entry {key_id!r} is not a name and {KEY_BYTES} bytes in base64 "
-                "(make one with: manage.py new_key)."
+                "(manage.py new_key prints a first setting)."
             )
         keys[key_id] = key
     index_key = keys.pop("index", None)
     if index_key is None or not keys:
-        raise ImproperlyConfigured("BATON_KEYS needs an 'index' key and at least one other (manage.py new_key).")
+        raise ImproperlyConfigured(
+            "BATON_KEYS needs an 'index' key and at least one other (manage.py new_key prints a first setting)."
+        )
     return Keyring(keys, index_key)
 
 
 def new_key_line(key_id: str) -> str:
     return f"{key_id}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"
+
+
+def first_setting() -> str:
+    """A value for ``BATON_KEYS`` with everything in it that a new installation needs."""
+    return f"{new_key_line('k1')},{new_key_line('index')}"
 
 
 def keys_from_file(path: Path) -> str:
