@@ -11,6 +11,7 @@ ALGORITHM = "HS256"
 VISITOR_DAYS = 30
 CLIENT_TOKEN_S = 24 * 3600
 CLIENT_BACKDATE_S = 30  # a verifier whose clock is behind refuses a token from the future
+LONGEST_SUBJECT = 200
 _AUDIENCE = "baton/visitor"
 
 
@@ -25,6 +26,15 @@ class Visitor:
     inbox: str
     contact: str
     conversation: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person as the site knows them."""
+
+    subject: str
+    name: str = ""
+    email: str = ""
 
 
 def visitor_token(visitor: Visitor, *, now: dt.datetime | None = None) -> str:
@@ -59,6 +69,23 @@ def read_visitor_token(token: str, *, inbox: str) -> Visitor:
     if visitor.inbox != inbox:
         raise BadToken
     return visitor
+
+
+def read_identity(token: str, *, secret: str, inbox: str) -> Identity:
+    """Whom a site vouches for: HS256 with the inbox's identity secret, ``aud`` the inbox's id, ``exp`` and ``sub`` required.
+
+    Raises `BadToken`, whatever is wrong with it.
+    """
+    try:
+        claims = jwt.decode(
+            token, secret, algorithms=[ALGORITHM], audience=inbox, options={"require": ["aud", "sub", "exp"]}
+        )
+        name, email = claims.get("name") or "", claims.get("email") or ""
+        if not isinstance(name, str) or not isinstance(email, str) or not 0 < len(claims["sub"]) <= LONGEST_SUBJECT:
+            raise BadToken
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+        raise BadToken from None
+    return Identity(claims["sub"], name[:200], email[:200])
 
 
 def client_token(client_id: str, secret: str, *, now: int) -> str:

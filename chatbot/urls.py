@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from chatbot.web import health, webhooks
 from chatbot.web.api import api
-from chatbot.web.pages import analytics, costs, desk, knowledge, shop, signing_in, widget
+from chatbot.web.pages import analytics, costs, desk, files, knowledge, shop, signing_in, widget
 
 urlpatterns = [
     path("", signing_in.home),
@@ -21,6 +21,7 @@ urlpatterns = [
     path("desk/<str:conversation>/line/", desk.line, name="desk-line"),
     path("desk/<str:conversation>/about/", desk.about, name="desk-about"),
     path("desk/<str:conversation>/<str:action>/", desk.act, name="desk-act"),
+    path("files/<str:file>/", files.for_agent, name="file"),
     path("knowledge/", knowledge.collections, name="knowledge"),
     path("knowledge/new/", knowledge.create, name="knowledge-create"),
     path("knowledge/try/", knowledge.trial, name="knowledge-try"),
@@ -41,6 +42,13 @@ urlpatterns = [
     path("widget/<str:inbox>/", widget.frame, name="widget-frame"),
     path("widget/<str:inbox>/session/", widget.session, name="widget-session"),
     path("widget/<str:inbox>/session/check/", widget.check, name="widget-session-check"),
+    path("widget/<str:inbox>/session/end/", widget.end, name="widget-session-end"),
+    path("widget/<str:inbox>/identify/", widget.identify, name="widget-identify"),
+    path("widget/<str:inbox>/texts/", widget.texts, name="widget-texts"),
+    path("widget/<str:inbox>/files/", files.upload, name="widget-upload"),
+    path("widget/<str:inbox>/files/<str:file>/", files.for_visitor, name="widget-file"),
+    path("chat/<str:inbox>/", widget.page, name="chat"),
+    path("chat/<str:inbox>/message/", widget.leave_message, name="chat-message"),
     path("widget/<str:inbox>/passages/<str:passage>/", widget.passage, name="widget-passage"),
     # programs
     path("api/v1/", api.urls),

@@ -7,6 +7,7 @@ from statistics import median
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from conversations.hours import opening
 from conversations.models import Conversation, Episode, Status
 from workspace.models import Membership
 
@@ -25,9 +26,12 @@ class QueuePlace:
     place: int
     online: bool
     wait_s: int | None
+    open: bool = True
+    opens_at: dt.datetime | None = None
 
 
 def queue_place(conversation: Conversation) -> QueuePlace:
+    hours = opening(conversation.inbox.hours, timezone.now())
     since = conversation.waiting_since or timezone.now()
     ahead = Conversation.objects.of(conversation.workspace_id).filter(
         Q(waiting_since__lt=since) | Q(waiting_since=since, pk__lt=conversation.pk), status=Status.QUEUED
@@ -36,6 +40,8 @@ def queue_place(conversation: Conversation) -> QueuePlace:
         place=ahead.count() + 1,
         online=agents_online(conversation.workspace_id),
         wait_s=_usual_wait_s(conversation.workspace_id),
+        open=hours.open,
+        opens_at=hours.opens_at,
     )
 
 

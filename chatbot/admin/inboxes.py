@@ -14,7 +14,9 @@ from chatbot.admin.owned import OwnedAdmin
 from chatbot.contrast import readable_accent
 from chatbot.moderation.policy import DEFAULTS, Policy
 from chatbot.replies import TEXTS
+from conversations.hours import BadHours, check_hours
 from conversations.models import Inbox
+from conversations.prechat import BadForm, check_form
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Inbox]
@@ -22,6 +24,10 @@ else:
     ModelForm = forms.ModelForm
 
 LANGUAGES = (("en", _("English")), ("zh", _("Chinese")))
+WIDGET_TEXTS = {
+    "disclaimer": _("Stands below the text box, for example: AI can be wrong, please check what matters."),
+    "suggestions": _("Questions to begin with, one a line, at most five."),
+}
 POLICIES = [(Policy.OFF, _("off")), (Policy.NOTE, _("note")), (Policy.BLOCK, _("block"))]
 
 
@@ -40,11 +46,41 @@ class InboxForm(ModelForm):
         ),
     )
 
+    new_identity_secret = forms.CharField(
+        label=_("new identity secret"),
+        required=False,
+        min_length=32,
+        max_length=200,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_(
+            "With it your site signs who its visitor is: a JWT (HS256) with sub, exp and aud = this inbox's id, for "
+            "Baton.identify(). At least 32 characters. Leave empty to keep what is stored."
+        ),
+    )
+    forget_identity_secret = forms.BooleanField(label=_("forget the identity secret"), required=False)
+
     class Meta:
         model = Inbox
         fields: ClassVar = [
             "workspace", "name", "kind", "language", "active", "collections", "allowed_domains", "accent", "position",
+            "hours", "form", "takes_files", "asks_rating",
         ]  # fmt: skip
+
+    def clean_hours(self) -> Any:
+        value = self.cleaned_data["hours"] or {}
+        try:
+            check_hours(value)
+        except BadHours as problem:
+            raise forms.ValidationError(str(problem)) from None
+        return value
+
+    def clean_form(self) -> Any:
+        value = self.cleaned_data["form"] or []
+        try:
+            check_form(value)
+        except BadForm as problem:
+            raise forms.ValidationError(str(problem)) from None
+        return value
 
     def clean_accent(self) -> str:
         """An accent on which white cannot be read is darkened, and that is said."""
@@ -63,6 +99,10 @@ class InboxForm(ModelForm):
         inbox = self.instance
         if self.cleaned_data.get("new_credentials"):
             inbox.credentials = self.cleaned_data["new_credentials"]
+        if self.cleaned_data.get("forget_identity_secret"):
+            inbox.identity_secret = None
+        if self.cleaned_data.get("new_identity_secret"):
+            inbox.identity_secret = self.cleaned_data["new_identity_secret"]
         inbox.moderation = {
             category: self.cleaned_data[f"moderation_{category}"]
             for category, default in DEFAULTS.items()
@@ -70,7 +110,7 @@ class InboxForm(ModelForm):
         }
         texts = {
             key: {language: self.cleaned_data[f"text_{key}_{language}"] for language, _name in LANGUAGES}
-            for key in TEXTS
+            for key in (*TEXTS, *WIDGET_TEXTS)
         }
         inbox.texts = {
             key: {language: text for language, text in wordings.items() if text}
@@ -86,7 +126,7 @@ def _inbox_form(inbox: Inbox | None) -> type[InboxForm]:
     for category, default in DEFAULTS.items():
         held = (inbox.moderation if inbox else {}).get(category, default)
         fields[f"moderation_{category}"] = forms.ChoiceField(label=category, choices=POLICIES, initial=held)
-    for key, text in TEXTS.items():
+    for key, text in (TEXTS | WIDGET_TEXTS).items():
         for language, name in LANGUAGES:
             held = (inbox.texts if inbox else {}).get(key, {}).get(language, "")
             fields[f"text_{key}_{language}"] = forms.CharField(
@@ -114,16 +154,25 @@ class InboxAdmin(OwnedAdmin):
         return [
             (None, {"fields": [*InboxForm.Meta.fields, *(shown if obj else ())]}),
             (_("Credentials"), {"fields": ["new_credentials"]}),
+            (_("Signed-in visitors"), {"fields": ["new_identity_secret", "forget_identity_secret"]}),
             (_("Moderation"), {"fields": [f"moderation_{category}" for category in DEFAULTS]}),
             (
                 _("The bot's own sentences"),
                 {"fields": [f"text_{key}_{language}" for key in TEXTS for language, _name in LANGUAGES]},
             ),
+            (
+                _("The widget's own sentences"),
+                {"fields": [f"text_{key}_{language}" for key in WIDGET_TEXTS for language, _name in LANGUAGES]},
+            ),
         ]
 
     @admin.display(description=_("for your site"))
     def snippet(self, obj: Inbox) -> str:
-        return f'<script src="{settings.PUBLIC_URL}/widget/loader.js" data-inbox="{obj.public_id}" async></script>'
+        look = f' data-accent="{obj.accent}"' + (' data-position="left"' if obj.position == "left" else "")
+        return (
+            f'<script src="{settings.PUBLIC_URL}/widget/loader.js" data-inbox="{obj.public_id}"{look} async></script>'
+            f'<noscript><a href="{settings.PUBLIC_URL}/chat/{obj.public_id}/">{gettext("Leave a message")}</a></noscript>'
+        )
 
     @admin.display(description=_("webhook address"))
     def webhook_address(self, obj: Inbox) -> str:

@@ -25,6 +25,18 @@ SENTENCES: dict[str, str] = {
     "internal": gettext_noop("Something went wrong on our side. Nothing you wrote is lost."),
     "model_unavailable": gettext_noop("The language model could not be reached; this answer quotes our documents instead."),
     "details": gettext_noop("Please give an e-mail address or a phone number that can be reached."),
+    "form": gettext_noop("Please look at the marked fields. What you wrote is still there."),
+    "form_required": gettext_noop("Please fill this in."),
+    "form_email": gettext_noop("Please write an e-mail address such as name@example.com."),
+    "form_phone": gettext_noop("Please write a phone number, with digits only or + in front."),
+    "form_invalid": gettext_noop("Please choose or write something shorter."),
+    "identity": gettext_noop("Your sign-in could not be confirmed. You can go on without it."),
+    "cannot_judge": gettext_noop("This can no longer be rated."),
+    "already_rated": gettext_noop("You have rated this conversation already. Thank you."),
+    "file_too_large": gettext_noop("This file is too large. The limit is shown beside the button."),
+    "file_type": gettext_noop("Only pictures (JPEG, PNG, WebP), PDF and plain text can be sent. Nothing was sent."),
+    "file_rate": gettext_noop("That were many files at once. Please wait a while before you send more."),
+    "files_off": gettext_noop("Files cannot be sent here. Please describe it in words, or ask for a person."),
 }  # fmt: skip
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from chatbot.markdown import render, render_cut
-from conversations.events import EventView, MessageView
+from conversations.events import EventView, FileView, MessageView
 from conversations.models import Author, Message
 from conversations.queue import QueuePlace
 
-VISITOR_DATA = {"reason", "agent", "outcome", "error", "turn"}
+VISITOR_DATA = {"reason", "agent", "outcome", "error", "turn", "message", "value", "score"}
 
 
 def event_frame(event: EventView) -> dict[str, Any]:
@@ -22,7 +22,22 @@ def event_frame(event: EventView) -> dict[str, Any]:
     }
     if event.message:
         frame["message"] = message_frame(event.message)
+    if event.file:
+        frame["file"] = file_frame(event.file)
     return frame
+
+
+def file_frame(file: FileView) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "author": file.author,
+        "client_id": file.client_id,
+        "name": file.name,
+        "mime": file.mime,
+        "size": file.size,
+        "width": file.width,
+        "height": file.height,
+    }
 
 
 def message_frame(message: MessageView) -> dict[str, Any]:
@@ -62,4 +77,11 @@ def citation_frame(citation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def queue_frame(place: QueuePlace) -> dict[str, Any]:
-    return {"type": "queue", "place": place.place, "online": place.online, "wait_s": place.wait_s}
+    return {
+        "type": "queue",
+        "place": place.place,
+        "online": place.online,
+        "wait_s": place.wait_s,
+        "open": place.open,
+        "opens_at": place.opens_at.isoformat() if place.opens_at else None,
+    }

@@ -21,3 +21,10 @@ def set_visitor_cookie(response: HttpResponse, inbox: str, token: str) -> None:
         cookie_name(inbox), token, max_age=VISITOR_DAYS * 86_400, secure=True, httponly=True, samesite="None"
     )
     response.cookies[cookie_name(inbox)]["partitioned"] = True
+
+
+def clear_visitor_cookie(response: HttpResponse, inbox: str) -> None:
+    """Browsers drop a partitioned cookie only for one with the same attributes."""
+    set_visitor_cookie(response, inbox, "")
+    response.cookies[cookie_name(inbox)]["max-age"] = 0
+    response.cookies[cookie_name(inbox)]["expires"] = "Thu, 01 Jan 1970 00:00:00 GMT"

@@ -36,6 +36,15 @@ export function outward(element) {
 }
 
 /**
+ * Let each block of an answer run in the direction of its own words.
+ * @param {Element} element
+ */
+export function ownDirection(element) {
+  for (const block of element.querySelectorAll("p, li, h3, h4, h5, h6, td, th, blockquote")) block.setAttribute("dir", "auto");
+  for (const code of element.querySelectorAll("pre")) code.setAttribute("dir", "ltr");
+}
+
+/**
  * Make an element.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag

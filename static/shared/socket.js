@@ -5,7 +5,22 @@ const LONGEST_MS = 15_000;
 const PING_MS = 25_000;
 const SILENT_MS = 40_000;
 const RESTARTING = 1012;
+const RESTART_MS = 1_000; // all who were on that server come back within this, not at once
+const TOO_MANY = 4029;
 const FINAL = new Set([4001, 4003]);
+
+/**
+ * How long to wait before the next try, in milliseconds; null: no further try makes sense.
+ * @param {number} code the close code
+ * @param {number} tries how many have failed in a row
+ * @param {number} chance 0 to 1, so that clients do not come back in step
+ */
+export function pause(code, tries, chance) {
+  if (FINAL.has(code)) return null;
+  if (code === RESTARTING && !tries) return RESTART_MS * chance;
+  const longest = Math.min(LONGEST_MS, FIRST_MS * 2 ** (code === TOO_MANY ? tries + 4 : tries));
+  return longest * (0.5 + chance / 2);
+}
 
 export class Socket {
   /**
@@ -34,6 +49,7 @@ export class Socket {
     socket.onopen = () => {
       this.heard = Date.now();
       this.send(this.on.hello());
+      this.send({ type: "ping" }); // its answer says that everything missed has been told
       this.beat = setInterval(() => this.#ping(), PING_MS);
     };
     socket.onmessage = (event) => {
@@ -43,18 +59,20 @@ export class Socket {
         this.tries = 0;
         this.on.state("open");
       }
-      if (frame.type !== "pong") this.on.frame(frame);
+      this.on.frame(frame);
     };
     socket.onclose = (event) => {
       clearInterval(this.beat);
+      if (this.socket !== socket) return; // one that was replaced
       this.socket = null;
-      if (this.over || FINAL.has(event.code)) {
+      const wait = this.over ? null : pause(event.code, this.tries++, Math.random());
+      if (wait === null) {
+        this.over = true;
         this.on.state("closed", event.code);
         return;
       }
       this.on.state("lost");
-      const pause = event.code === RESTARTING ? 0 : Math.min(LONGEST_MS, FIRST_MS * 2 ** this.tries++);
-      this.timer = setTimeout(() => this.open(), pause * (0.5 + Math.random()));
+      this.timer = setTimeout(() => this.open(), wait);
     };
   }
 
@@ -67,6 +85,17 @@ export class Socket {
     if (this.socket?.readyState !== WebSocket.OPEN) return false;
     this.socket.send(JSON.stringify(frame));
     return true;
+  }
+
+  /** Begin anew at once: with another session or another language. */
+  restart() {
+    const before = this.socket;
+    this.socket = null;
+    this.over = false;
+    this.tries = 0;
+    clearTimeout(this.timer);
+    before?.close();
+    this.open();
   }
 
   close() {

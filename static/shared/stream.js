@@ -1,7 +1,9 @@
 // An answer while it is written: finished Markdown blocks as HTML, the open one as text with its marks hidden.
-import { fill, make, outward } from "./safe.js";
+import { fill, make, outward, ownDirection } from "./safe.js";
 
-const MARKS = /(\*\*|__)(.+?)\1|`([^`]+)`|(\*\*|__|`)/g;
+const MARKS = /(\*\*|__)(.+?)\1|`([^`]+)`|\[([^\]\n]+)\]\([^)\s]*\)|(\*\*|__|`)/g;
+const HALF_CITATION = /\[\d*$/;
+const HALF_LINK = /\[([^\]\n]*)(?:\](?:\([^)\s]*)?)?$/;
 
 export class Stream {
   /**
@@ -35,6 +37,7 @@ export class Stream {
       const part = make("div", { class: "block", dir: "auto" });
       fill(part, block.html);
       outward(part);
+      ownDirection(part);
       this.open.before(part);
       this.closed = block.to;
     }
@@ -49,9 +52,10 @@ export class Stream {
       nodes.push(document.createTextNode(rest.slice(last, mark.index)));
       if (mark[2]) nodes.push(make("strong", { text: mark[2] }));
       else if (mark[3]) nodes.push(make("code", { text: mark[3] }));
+      else if (mark[4]) nodes.push(make("u", { text: mark[4] }));
       last = mark.index + mark[0].length;
     }
-    nodes.push(document.createTextNode(rest.slice(last).replace(/\[\d*$/, "")));
+    nodes.push(document.createTextNode(rest.slice(last).replace(HALF_CITATION, "").replace(HALF_LINK, "$1")));
     this.open.replaceChildren(...nodes, this.caret);
     this.open.classList.toggle("pre", rest.includes("\n"));
   }

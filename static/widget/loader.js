@@ -1,154 +1,238 @@
 // Baton's one script line: a launcher in a shadow root and, on the first click, the conversation in an iframe of ours.
-// It needs `script-src` and `frame-src` of the chat server and nothing else; it stores nothing and asks for nothing
-// before the click.
+// It needs `script-src` and `frame-src` of the chat server and nothing else; it stores nothing before the visitor's first
+// words. What `window.Baton` can do, with its types, is in baton.d.ts.
 (() => {
-  const script = /** @type {HTMLScriptElement | null} */ (document.currentScript);
-  if (!script || window.customElements.get("baton-chat")) return;
+  const script = document.currentScript;
+  if (!script || customElements.get("baton-chat")) return;
+  const page = document.documentElement;
   const origin = new URL(script.src).origin;
-  const inbox = script.dataset.inbox || "";
-  const side = script.dataset.position === "left" ? "left" : "right";
-  const language = script.dataset.language || document.documentElement.lang || navigator.language || "en";
-  const chinese = /^zh/i.test(language);
-  const words = chinese
-    ? { open: "打开聊天", close: "关闭聊天", frame: "在线客服", unread: "条未读" }
-    : { open: "Open chat", close: "Close chat", frame: "Customer service chat", unread: "unread" };
+  const { inbox = "", accent, theme: colorScheme, position, language: wish } = script.dataset;
+  const rtl = getComputedStyle(page).direction === "rtl";
+  const memory = `baton:${inbox}`;
+  let language = wish || page.lang || navigator.language || "en";
+  const words = () =>
+    /^zh/i.test(language)
+      ? ["打开聊天", "关闭聊天", "在线客服", "条未读"]
+      : ["Open chat", "Close chat", "Customer service chat", "unread"];
 
   const css = `
-    :host { all: initial !important; position: fixed !important; inset-block-end: 20px !important;
-      ${side}: 20px !important; z-index: 2147483000 !important; color-scheme: light dark !important;
-      font: 15px/1.5 system-ui, "PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", sans-serif !important; }
+    :host { all: initial !important; position: fixed !important; bottom: 20px !important; right: 20px !important;
+      z-index: var(--baton-z, 2147483000) !important; color-scheme: light dark !important;
+      font: 15px/1.5 system-ui, sans-serif !important; }
+    :host([side="left"]) { right: auto !important; left: 20px !important; }
     :host([hidden]) { display: none !important; }
-    button { all: unset; position: relative; display: grid; place-items: center; width: 56px; height: 56px;
-      margin-inline-start: auto; border-radius: 50%; background: var(--baton-accent, #4451d6); color: #fff; cursor: pointer;
-      box-shadow: 0 8px 24px rgb(15 17 21 / 22%); }
+    button { all: unset; position: relative; display: grid; place-items: center; width: 56px; height: 56px; border-radius: 50%;
+      background: var(--baton-accent, #4451d6); color: #fff; cursor: pointer; box-shadow: 0 8px 24px rgb(15 17 21 / 12%); }
     button:focus-visible { outline: 2px solid var(--baton-accent, #4451d6); outline-offset: 3px; }
     svg { width: 28px; height: 28px; }
-    .badge { position: absolute; inset-block-start: -2px; inset-inline-end: -2px; min-width: 20px; box-sizing: border-box;
-      padding: 0 5px; border-radius: 99px; background: #b2430b; color: #fff; font-size: 12px; font-weight: 600;
-      line-height: 20px; text-align: center; }
-    .badge[hidden], iframe[hidden] { display: none; }
-    iframe { position: fixed; ${side}: 20px; inset-block-end: 88px; width: min(400px, calc(100vw - 40px));
-      height: min(660px, calc(100dvh - 112px)); border: 0; border-radius: 16px; background: Canvas;
-      box-shadow: 0 8px 24px rgb(15 17 21 / 18%); }
+    span { position: absolute; top: -2px; right: -2px; min-width: 20px; box-sizing: border-box; padding: 0 5px;
+      border-radius: 99px; background: #b2430b; color: #fff; font-size: 12px; font-weight: 600; line-height: 20px; text-align: center; }
+    [hidden] { display: none !important; }
+    iframe { position: fixed; right: 20px; bottom: 88px; width: min(400px, calc(100vw - 40px));
+      height: min(660px, calc(100dvh - 112px)); border: 0; border-radius: var(--baton-radius, 16px); background: Canvas;
+      box-shadow: 0 8px 24px rgb(15 17 21 / 12%); }
+    :host([side="left"]) iframe { right: auto; left: 20px; }
     @media (max-width: 480px), (max-height: 420px) {
-      iframe { inset: 0; width: 100%; height: 100dvh; border-radius: 0; }
+      iframe, :host([side="left"]) iframe { inset: 0; width: 100%; height: 100dvh; border-radius: 0; }
       :host([open]) button { display: none; } }
+    @media (forced-colors: active) { button { border: 2px solid; } }
     @media print { :host { display: none !important; } }`;
 
-  class BatonChat extends HTMLElement {
-    connectedCallback() {
-      if (this.shadowRoot) return;
-      const root = this.attachShadow({ mode: "open" });
-      const sheet = new CSSStyleSheet();
-      sheet.replaceSync(css);
-      root.adoptedStyleSheets = [sheet];
-      this.button = document.createElement("button");
-      this.button.type = "button";
-      this.button.setAttribute("aria-haspopup", "dialog");
-      this.button.append(mark());
-      this.badge = document.createElement("span");
-      this.badge.className = "badge";
-      this.badge.hidden = true;
-      this.button.append(this.badge);
-      this.button.addEventListener("click", () => this.toggle());
-      root.append(this.button);
-      if (script?.dataset.accent) this.style.setProperty("--baton-accent", script.dataset.accent);
-      addEventListener("message", (event) => this.heard(event));
-      this.unread = 0;
-      this.show(false);
-    }
+  const add = (name, values, parent) => {
+    const node = /^(svg|path)$/.test(name) ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+    for (const key in values) node.setAttribute(key, values[key]);
+    parent?.append(node);
+    return node;
+  };
 
+  customElements.define(
+    "baton-chat",
+    class extends HTMLElement {
+      disconnectedCallback() {
+        ready = false; // a frame that is put back begins anew
+      }
+    },
+  );
+  const chat = add("baton-chat", { side: position || (rtl ? "left" : "right") });
+  const root = chat.attachShadow({ mode: "open" });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(css);
+  root.adoptedStyleSheets = [sheet];
+  const button = add("button", { type: "button", "aria-haspopup": "dialog" }, root);
+  const mark = add("svg", { viewBox: "0 0 28 28", fill: "none", "aria-hidden": "true", "stroke-linecap": "round", "stroke-linejoin": "round" }, button);
+  const bubble = "M8 4.5h12a4 4 0 0 1 4 4V16a4 4 0 0 1-4 4h-6.5L8.5 24v-4H8a4 4 0 0 1-4-4V8.5a4 4 0 0 1 4-4Z";
+  add("path", { d: bubble, stroke: "currentColor", "stroke-width": 1.8 }, mark);
+  add("path", { d: "M10 15.5 14 12.25", stroke: "currentColor", "stroke-width": 2.6 }, mark);
+  add("path", { d: "M14 12.25 18 9", stroke: "#ffb489", "stroke-width": 2.6 }, mark);
+  const badge = add("span", {}, button);
+
+  let ready = false;
+  let shown = false;
+  let frame = null;
+  let waiting = []; // for the frame, until it is there
+  const said = {}; // what a frame must know whenever it begins
+  const heard = {};
+  const stored = (name, ...value) => {
+    try {
+      return localStorage[name](memory, ...value);
+    } catch {} // without storage the badge lives as long as the page
+  };
+  const recall = () => ({ unread: 0, last: 0, talked: 0, ...JSON.parse(stored("getItem") || "{}") });
+  let kept = recall();
+
+  const tell = (type, value) =>
+    ready ? frame.contentWindow.postMessage({ baton: 1, type, value }, origin) : waiting.push([type, value]);
+  const keep = (type, value) => {
+    said[type] = value;
+    if (ready) tell(type, value);
+  };
+  const emit = (name, detail) =>
+    heard[name]?.forEach((listener) => {
+      try {
+        listener(detail);
+      } catch (problem) {
+        console.error(problem);
+      }
+    });
+  const unknown = (name) => console.warn(`Baton: there is no "${String(name)}"`);
+
+  const load = () => {
+    if (frame) return;
+    const src = `${origin}/widget/${inbox}/?language=${encodeURIComponent(language)}${rtl ? "&dir=rtl" : ""}`;
+    frame = add("iframe", { src, allow: "clipboard-write", hidden: "" }, root);
+    draw();
+  };
+  const draw = () => {
+    const [open, close, title, unread] = words();
+    const number = kept.unread > 99 ? "99+" : kept.unread;
+    chat.toggleAttribute("open", shown);
+    if (frame) {
+      frame.hidden = !shown;
+      frame.title = title;
+    }
+    button.setAttribute("aria-expanded", shown);
+    button.setAttribute("aria-label", shown ? close : open + (number ? ` (${number} ${unread})` : ""));
+    badge.hidden = shown || !number;
+    badge.textContent = number;
+    fit();
+  };
+  // a phone's keyboard covers a part of the page
+  const fit = () => {
+    const { scale, height, offsetTop } = visualViewport;
+    const full = matchMedia("(max-width: 480px), (max-height: 420px)").matches && scale === 1;
+    if (!frame) return;
+    frame.style.height = full ? `${height}px` : "";
+    frame.style.top = full ? `${offsetTop}px` : "";
+  };
+  const count = (unread) => {
+    if (unread !== kept.unread) emit("unread", unread);
+    kept.unread = unread;
+    draw();
+    if (kept.talked) stored("setItem", JSON.stringify(kept));
+  };
+
+  const api = {
     open() {
-      if (!this.frame) {
-        this.frame = document.createElement("iframe");
-        this.frame.src = `${origin}/widget/${inbox}/?language=${encodeURIComponent(language)}`;
-        this.frame.title = words.frame;
-        this.frame.allow = "clipboard-write";
-        this.shadowRoot?.append(this.frame);
-      }
-      this.unread = 0;
-      this.show(true);
-      this.tell({ type: "opened" });
-      this.frame.focus();
-    }
-
+      load();
+      shown = true;
+      count(0);
+      if (ready) tell("opened");
+      frame.focus();
+      emit("open");
+    },
     close() {
-      this.show(false);
-      this.tell({ type: "closed" });
-      this.button?.focus();
-    }
+      if (!shown) return;
+      shown = false;
+      draw();
+      button.focus();
+      emit("close");
+    },
+    toggle: () => (shown ? api.close() : api.open()),
+    show: () => void (chat.hidden = false),
+    hide() {
+      api.close();
+      chat.hidden = true;
+    },
+    identify: (token) => keep("identify", `${token}`),
+    setLocale(wish) {
+      language = `${wish}`;
+      draw();
+      keep("locale", language);
+    },
+    setTheme({ position, colorScheme, ...tokens } = {}) {
+      for (const name in tokens) chat.style.setProperty(`--baton-${name}`, name === "radius" ? `${parseFloat(tokens[name])}px` : tokens[name]);
+      if (position) chat.setAttribute("side", position);
+      const [accent, radius, font] = ["accent", "radius", "font"].map((name) => getComputedStyle(chat).getPropertyValue(`--baton-${name}`));
+      keep("theme", { colorScheme: colorScheme || said.theme?.colorScheme, accent, radius, font });
+    },
+    setContext: (data) => keep("context", { ...said.context, ...data }),
+    sendMessage(text) {
+      api.open();
+      tell("say", `${text}`);
+    },
+    shutdown() {
+      load();
+      delete said.identify;
+      delete said.context;
+      tell("shutdown");
+    },
+    on: (name, listener) => void (heard[name] ??= new Set()).add(listener),
+    off: (name, listener) => void heard[name]?.delete(listener),
+    push: (...calls) => calls.forEach(([name, ...values]) => (Object.hasOwn(api, name) ? api[name](...values) : unknown(name))),
+  };
 
-    toggle() {
-      if (this.hasAttribute("open")) this.close();
-      else this.open();
-    }
+  button.addEventListener("click", api.toggle);
+  addEventListener("message", ({ origin: from, source, data }) => {
+    if (from !== origin || source !== frame?.contentWindow || data?.baton !== 1) return;
+    const { type, value } = data;
+    if (type === "close") api.close();
+    else if (type === "ready") {
+      ready = true;
+      api.setTheme();
+      for (const name in said) tell(name, said[name]);
+      if (shown) tell("opened");
+      waiting.splice(0).forEach((call) => tell(...call));
+      emit("ready");
+    } else if (type === "talked") {
+      kept.talked = Date.now();
+      count(kept.unread);
+    } else if (type === "message" && value.seq > kept.last) {
+      kept.last = value.seq;
+      count(shown ? 0 : kept.unread + 1);
+      emit("message", { author: value.author });
+    } else if (type === "accent") chat.style.setProperty("--baton-accent", value);
+    else if (type === "ended") {
+      frame.remove();
+      stored("removeItem");
+      frame = null;
+      ready = shown = false;
+      kept = recall();
+      draw();
+      emit("shutdown");
+    } else if (type === "error" || type === "identified") emit(type, value);
+  });
+  // another tab has counted or read
+  addEventListener("storage", ({ key }) => {
+    if (key !== memory) return;
+    kept = recall();
+    if (shown) kept.unread = 0;
+    draw();
+  });
+  visualViewport.addEventListener("resize", fit);
+  visualViewport.addEventListener("scroll", fit);
 
-    /** @param {boolean} open */
-    show(open) {
-      this.toggleAttribute("open", open);
-      if (this.frame) this.frame.hidden = !open;
-      if (!this.button || !this.badge) return;
-      const unread = this.unread ? ` (${this.unread} ${words.unread})` : "";
-      this.button.setAttribute("aria-expanded", String(open));
-      this.button.setAttribute("aria-label", open ? words.close : words.open + unread);
-      this.badge.hidden = open || !this.unread;
-      this.badge.textContent = this.unread > 99 ? "99+" : String(this.unread);
-    }
-
-    /** @param {object} message */
-    tell(message) {
-      if (this.ready) this.frame?.contentWindow?.postMessage({ baton: 1, ...message }, origin);
-    }
-
-    /** @param {MessageEvent} event */
-    heard(event) {
-      if (event.origin !== origin || event.source !== this.frame?.contentWindow || event.data?.baton !== 1) return;
-      if (event.data.type === "close") this.close();
-      if (event.data.type === "ready") {
-        this.ready = true;
-        this.tell({ type: this.hasAttribute("open") ? "opened" : "closed" });
-      }
-      if (event.data.type === "message" && !this.hasAttribute("open")) {
-        this.unread += 1;
-        this.show(false);
-      }
-    }
-  }
-
-  /** Our mark: a slanted baton of two halves in a speech bubble. */
-  function mark() {
-    const space = "http://www.w3.org/2000/svg";
-    const svg = document.createElementNS(space, "svg");
-    svg.setAttribute("viewBox", "0 0 28 28");
-    svg.setAttribute("fill", "none");
-    svg.setAttribute("aria-hidden", "true");
-    /** @param {string} d @param {string} stroke @param {string} width */
-    const line = (d, stroke, width) => {
-      const path = document.createElementNS(space, "path");
-      for (const [name, value] of Object.entries({ d, stroke, "stroke-width": width })) path.setAttribute(name, value);
-      path.setAttribute("stroke-linecap", "round");
-      path.setAttribute("stroke-linejoin", "round");
-      svg.append(path);
-    };
-    line("M8 4.5h12a4 4 0 0 1 4 4V16a4 4 0 0 1-4 4h-6.5L8.5 24v-4H8a4 4 0 0 1-4-4V8.5a4 4 0 0 1 4-4Z", "currentColor", "1.8");
-    line("M10 15.5 14 12.250", "currentColor", "2.6");
-    line("M14 12.250 18 9", "#ffb489", "2.6");
-    return svg;
-  }
-
-  window.customElements.define("baton-chat", BatonChat);
-  const chat = new BatonChat();
-  const place = () => document.body.append(chat);
-  if (document.body) place();
-  else addEventListener("DOMContentLoaded", place);
+  // beside the body, not in it: sites swap that
+  const place = () => chat.isConnected || page.append(chat);
+  place();
+  new MutationObserver(place).observe(page, { childList: true });
+  api.setTheme({ ...(accent && { accent }), colorScheme });
+  draw();
 
   // window.Baton = window.Baton || []; Baton.push(["open"]) works before and after this script has loaded
-  const waiting = Array.isArray(/** @type {any} */ (window).Baton) ? /** @type {any} */ (window).Baton : [];
-  /** @param {[string]} call */
-  const push = ([name]) => {
-    if (name === "open" || name === "close" || name === "toggle") chat[name]();
-    else console.warn(`Baton: there is no "${name}"`);
-  };
-  /** @type {any} */ (window).Baton = { push, open: () => chat.open(), close: () => chat.close(), toggle: () => chat.toggle() };
-  waiting.forEach(push);
+  const early = window.Baton;
+  const get = (known, name) => (name in known || typeof name === "symbol" || name === "then" ? known[name] : () => unknown(name));
+  window.Baton = new Proxy(api, { get });
+  if (Array.isArray(early)) api.push(...early);
+  // somebody who talked here today hears of an answer on every page
+  if (Date.now() - kept.talked < 864e5) setTimeout(load, 500);
 })();

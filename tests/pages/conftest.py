@@ -101,3 +101,21 @@ def sign_in(page: Page, site: str, username: str = "mei") -> None:
     page.goto(f"{site}/login/link/{secret}/")
     page.get_by_role("button").first.click()
     page.wait_for_url("**/desk/**")
+
+
+@pytest.fixture
+def bare_inbox(transactional_db) -> Inbox:
+    """A business without knowledge, for what needs no answer: quick to make."""
+    workspace = Workspace.objects.create(name="Northwind")
+    mei = User.objects.create_user(username="mei", display_name="Mei", is_staff=True, is_superuser=True)
+    Membership.objects.of(workspace).create(user=mei, role=Role.ADMIN)
+    inbox: Inbox = Inbox.objects.of(workspace).create(name="Shop", language="en")
+    return inbox
+
+
+@pytest.fixture
+def bare_site(bare_inbox: Inbox) -> Iterator[str]:
+    from chatbot.asgi import application
+
+    with serving(application, lifespan="on") as port:
+        yield f"http://127.0.0.1:{port}"

@@ -15,6 +15,7 @@ from chatbot.runner import runner
 from chatbot.tokens import BadToken, Visitor, read_visitor_token
 from chatbot.web.frames import event_frame, queue_frame
 from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, number_of, text_of
+from chatbot.web.sockets.visit import VISIT
 from chatbot.web.visitor_cookie import cookie_name
 from conversations import services
 from conversations.models import Conversation, Status
@@ -150,6 +151,7 @@ class WidgetSocket(Socket):
         "bot": bot,
         "details": details,
         "ping": ping,
+        **VISIT,
     }
     unmetered = frozenset({"typing"})
 

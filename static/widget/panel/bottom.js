@@ -8,26 +8,35 @@ export class Bottom {
     this.button = /** @type {HTMLElement} */ (document.getElementById("down"));
     this.stuck = true;
     this.own = 0;
+    this.due = false;
     this.box.addEventListener("scroll", () => {
       if (Math.abs(this.box.scrollTop - this.own) < 2) return; // our own move
       this.stuck = this.#distance() < NEAR;
       if (this.stuck) this.button.hidden = true;
     });
-    this.button.querySelector("button")?.addEventListener("click", () => this.go());
+    this.button.querySelector("button")?.addEventListener("click", () => {
+      this.go();
+      this.box.focus({ preventScroll: true });
+    });
     new ResizeObserver(() => this.stuck && this.#move()).observe(this.box);
   }
 
-  /** Something was added. */
+  /** Something was added: look once, however much is added at once. */
   keep() {
-    if (this.stuck) this.#move();
-    else this.button.hidden = this.#distance() < NEAR;
+    if (this.due) return;
+    this.due = true;
+    requestAnimationFrame(() => {
+      this.due = false;
+      if (this.stuck) this.#move();
+      else this.button.hidden = this.#distance() < NEAR;
+    });
   }
 
   /** Down, whatever the reader was reading. */
   go() {
     this.stuck = true;
     this.button.hidden = true;
-    this.#move();
+    this.keep();
   }
 
   #move() {

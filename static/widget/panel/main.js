@@ -1,57 +1,118 @@
 // The visitor's side of a conversation: the record comes as numbered events, answers being written come as deltas.
 import { Socket } from "../../shared/socket.js";
+import { catchFiles } from "./catch.js";
 import { Composer } from "./composer.js";
-import { say } from "./words.js";
+import { Session } from "./session.js";
 import { View } from "./view.js";
+import { relabel, say } from "./words.js";
 
-const config = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("config")).textContent || "{}");
-const view = new View(config, { person: askForPerson, bot: backToBot, details: leaveDetails, again: sendAgain, passage });
+const config = worded(JSON.parse(/** @type {HTMLElement} */ (document.getElementById("config")).textContent || "{}"));
+const session = new Session(config);
 
-/** Messages the server has not confirmed yet, by client id. @type {Map<string, string>} */
+/** What the server has not confirmed yet, by client id: frames that are sent again until it does. @type {Map<string, any>} */
 const outbox = new Map();
+/** What the page says about the visit. @type {Record<string, string | number> | null} */
+let context = null;
 let after = 0;
-let known = Boolean(config.known);
-/** For browsers that keep no cookie in a frame. */
-let token = "";
-/** @type {Promise<boolean> | null} */
-let starting = null;
+let toldAboutFiles = false;
+let rated = false;
 
+const view = new View(config, {
+  person: askForPerson,
+  resend(id) {
+    view.sending(id);
+    deliver(id);
+  },
+  passage: (id) => session.fetch(`passages/${encodeURIComponent(id)}/`).then((answer) => answer.json()),
+  ask: speak,
+  edit: (message, text) => composer.edit(message, text),
+  again: (turn) => whenOpen({ type: "again", turn }),
+  judge: (message, value, reason) => whenOpen({ type: "feedback", message, value, reason }),
+});
+// what few visitors need is loaded when one does
+const form = once(async () => {
+  const { Form } = await import("./form.js");
+  return new Form(config, sendForm);
+});
+const queue = once(async () => {
+  const { Queue } = await import("./queue.js");
+  return new Queue(config, {
+    bot: () => socket.send({ type: "bot" }),
+    details: (email, phone) => socket.send({ type: "details", email, phone }),
+  });
+});
+const files = once(async () => {
+  const { Files } = await import("./files.js");
+  return new Files(config, session, { item: (body) => view.ownFile(body), told: (text) => view.problem(text), began: connect, refused });
+});
 const composer = new Composer(config, {
-  /** @param {string} text */
-  send(text) {
-    const id = crypto.randomUUID ? crypto.randomUUID() : String(Date.now()) + Math.random().toString(36).slice(2);
-    outbox.set(id, text);
-    view.own(id, text);
+  send: speak,
+  edit(message, text) {
+    const id = newId();
+    outbox.set(id, { type: "edit", id, message, text });
+    view.editing(id, message);
     deliver(id);
   },
   stop: () => socket.send({ type: "stop" }),
+  typing: () => session.known && socket.send({ type: "typing" }),
 });
-
 const socket = new Socket(config.socket, {
-  hello: () => ({ type: "hello", after, language: config.language, token: token || undefined, live: view.live() }),
+  hello: () => ({ type: "hello", after, language: config.language, token: session.token || undefined, live: view.live() }),
   frame,
-  state(state) {
-    view.connection(state === "lost" ? "lost" : state === "open" ? "open" : "");
+  state(state, code) {
+    if (state === "closed" && code === 4003) {
+      view.connection("refused");
+      composer.lock();
+    } else view.connection(state === "lost" ? "lost" : state === "open" ? "open" : "");
   },
 });
+// another tab of this browser has begun to talk: this one follows
+const others = "BroadcastChannel" in window ? new BroadcastChannel(`baton:${config.inbox}`) : null;
+others?.addEventListener("message", async () => {
+  if (session.known || !(await session.fetch("session/check/")).ok) return;
+  session.known = true;
+  closeForm();
+  connect();
+});
 
-if (known) socket.open();
+if (/^#[\da-f]{6}$/i.test(config.accent)) document.documentElement.style.setProperty("--accent", config.accent);
 view.greet();
+if (session.known) connect();
+else openForm();
+catchFiles(config, async (chosen) => !asking() && (await files()).add(chosen));
 addEventListener("message", (event) => {
-  if (event.source !== parent || event.data?.baton !== 1) return;
-  if (event.data.type === "opened") composer.focus();
+  if (event.source !== parent || event.source === window || event.data?.baton !== 1) return;
+  const { type, value } = event.data;
+  if (type === "opened") {
+    view.bottom.keep();
+    if (asking()) form().then((each) => each.focus());
+    else composer.focus();
+  } else if (type === "say") speak(String(value));
+  else if (type === "locale") setLocale(String(value));
+  else if (type === "theme") wear(value);
+  else if (type === "context") note(value);
+  else if (type === "identify") vouched(String(value));
+  else if (type === "shutdown") end();
 });
 document.getElementById("close")?.addEventListener("click", () => tell("close"));
 document.getElementById("person")?.addEventListener("click", askForPerson);
-addEventListener("keydown", (event) => event.key === "Escape" && tell("close"));
+addEventListener("keydown", (event) => event.key === "Escape" && !event.isComposing && tell("close"));
 tell("ready");
 
 /** @param {any} message */
 function frame(message) {
   switch (message.type) {
     case "welcome":
+      session.conversation = message.conversation;
+      view.replaying = !after;
       view.holder(message.status);
+      tell("talked");
+      if (context) socket.send({ type: "context", data: context });
       for (const id of outbox.keys()) put(id);
+      break;
+    case "pong":
+      view.replaying = false;
+      askForRating();
       break;
     case "event":
       after = message.seq;
@@ -65,121 +126,205 @@ function frame(message) {
       view.delta(message);
       break;
     case "queue":
-      view.queue(message);
+      waiting(message);
       break;
     case "known":
       outbox.delete(message.id);
       view.sent(message.id);
       break;
     case "error":
-      if (message.id && outbox.has(message.id)) {
-        view.notSent(message.id, message.text);
-        if (message.code === "too_long") composer.giveBack(outbox.get(message.id) ?? "");
-      } else if (message.code === "session") {
-        known = false;
-        after = 0;
-        view.notice(message.text, "bad");
-      } else view.notice(message.text, "bad");
+      wrong(message);
+  }
+}
+
+/** @param {{code: string, text: string, id?: string}} message */
+function wrong(message) {
+  const waiting = message.id ? outbox.get(message.id) : null;
+  if (waiting?.type === "edit") {
+    outbox.delete(waiting.id);
+    view.sent(waiting.id);
+    view.problem(message.text);
+    composer.giveBack(waiting.text);
+  } else if (waiting) {
+    view.notSent(waiting.id, message.text);
+    if (message.code === "too_long") composer.giveBack(waiting.text);
+  } else {
+    if (message.code === "session") {
+      session.known = false;
+      after = 0;
+    }
+    view.problem(message.text);
   }
 }
 
 /** @param {any} happened */
 function event(happened) {
-  const { kind, data, message } = happened;
+  const { kind, data, message, seq } = happened;
+  if (message?.client_id && message.author === "visitor") outbox.delete(message.client_id);
   if (kind === "message.added") {
-    if (message.author === "visitor" && message.client_id) outbox.delete(message.client_id);
     view.message(message);
-    if (message.author !== "visitor") tell("message");
+    if (message.author !== "visitor") tell("message", { seq, author: message.author });
     if (message.author === "bot") composer.busy(false);
-  } else if (kind === "person.requested") {
-    view.holder("queued");
-    view.notice(say(config, "queued"));
+  } else if (kind === "message.edited") view.edited(message);
+  else if (kind === "file.added") sent(happened);
+  else if (kind === "turn.ended") {
+    view.ended(data);
     composer.busy(false);
+  } else if (kind === "answer.judged") view.judged(data.message, data.value);
+  else if (kind === "conversation.rated") {
+    rated = true;
+    askForRating();
+  }
+  else if (kind === "contact.details_left") {
+    view.notice("left");
+    queue().then((card) => card.reachable());
+  } else line(kind, data);
+}
+
+/** Who holds the line has changed. @param {string} kind @param {any} data */
+function line(kind, data) {
+  if (kind === "person.requested") {
+    view.holder("queued");
+    view.notice("queued");
   } else if (kind === "agent.joined") {
     view.holder("agent", data.agent);
-    view.notice(say(config, "joined", { name: data.agent }), "agent");
-    composer.busy(false);
-  } else if (kind === "bot.resumed" || kind === "conversation.reopened") {
+    view.notice("joined", { name: data.agent }, "agent");
+  } else if (kind === "bot.resumed") {
     view.holder("bot");
-    if (kind === "bot.resumed") view.notice(say(config, "resumed"), "bot");
-  } else if (kind === "conversation.resolved") {
+    view.notice("resumed", {}, "bot");
+  } else if (kind === "conversation.reopened") view.holder("bot");
+  else if (kind === "conversation.resolved") {
     view.holder("resolved");
-    view.notice(say(config, "resolved"));
-    composer.busy(false);
-  } else if (kind === "turn.ended") {
-    view.ended(data.turn, data.error ? say(config, "turn_failed") : "");
-    composer.busy(false);
-  } else if (kind === "contact.details_left") view.notice(say(config, "left"));
+    view.notice("resolved");
+  } else return;
+  composer.endEdit();
+  composer.busy(false);
+  if (view.status !== "queued") place("queue").hidden = true;
+  if (!view.replaying) askForRating();
+}
+
+/** Where the visitor stands, while they wait for a person. @param {any} message */
+async function waiting(message) {
+  const card = await queue();
+  card.draw(message);
+  place("queue").hidden = view.status !== "queued";
+  view.announce(card.words(message));
+  view.bottom.keep();
+}
+
+/** At the end, once. */
+async function askForRating() {
+  const card = place("rating");
+  const now = view.status === "resolved" && config.rates && !rated;
+  if (now && !card.hidden) return;
+  if (!now) {
+    card.hidden = true;
+    return;
+  }
+  const { ask } = await import("./rating.js");
+  ask(config, card, (score, comment) => {
+    rated = true;
+    card.hidden = true;
+    composer.focus();
+    whenOpen({ type: "rating", score, comment });
+  });
+  card.hidden = view.status !== "resolved";
+  view.bottom.keep();
+}
+
+/** A file is in the record. @param {any} happened */
+function sent({ file, at }) {
+  const item = view.file(at);
+  files().then((all) => {
+    all.arrived(file.client_id);
+    item.append(all.bubble(file));
+    view.bottom.keep();
+  });
+  if (view.status !== "bot" || view.replaying || toldAboutFiles) return;
+  toldAboutFiles = true;
+  view.notice("file_bot");
+}
+
+/** @param {string} text */
+function speak(text) {
+  if (asking()) {
+    composer.giveBack(text); // it waits behind the form
+    return;
+  }
+  const id = newId();
+  outbox.set(id, { type: "say", id, text });
+  view.own(id, text);
+  deliver(id);
 }
 
 /** @param {string} id */
 async function deliver(id) {
-  if (await start()) put(id);
-  else view.notSent(id, say(config, "offline"));
+  const started = await start();
+  if (started.ok) put(id);
+  else {
+    view.notSent(id, started.text ?? say(config, "offline"));
+    if (started.wrong) refused(started);
+  }
 }
 
 /** @param {string} id */
 function put(id) {
-  const text = outbox.get(id);
-  if (text !== undefined) socket.send({ type: "say", id, text });
+  if (outbox.has(id)) socket.send(outbox.get(id));
 }
 
-/** Make the session with the visitor's first message; not before. */
-function start() {
-  if (known) {
-    socket.open();
-    return Promise.resolve(true);
+async function start() {
+  const began = !session.known;
+  const started = await session.start();
+  if (!started.ok) return started;
+  if (began && session.known) {
+    if (session.memoryOnly) view.notice("memory_only");
+    others?.postMessage("began");
   }
-  starting ??= begin().finally(() => (starting = null));
-  return starting;
+  connect();
+  return started;
 }
 
-async function begin() {
-  try {
-    const first = await post({ language: config.language });
-    if (!first.ok) return false;
-    const check = await fetch(`${config.session}check/`, { credentials: "same-origin" });
-    if (!check.ok) {
-      const again = await post({ language: config.language, memory: true });
-      if (!again.ok) return false;
-      token = (await again.json()).token;
-      view.notice(say(config, "memory_only"));
-    }
-  } catch {
-    return false;
+function connect() {
+  if (socket.over) socket.restart();
+  else socket.open();
+}
+
+/** The inbox asks for more than was answered: perhaps its form is new. @param {any} answer */
+function refused(answer) {
+  if (answer.wrong) openForm();
+}
+
+// --- the form before the chat ---
+function asking() {
+  return !place("form").hidden;
+}
+
+async function openForm() {
+  if (config.form.length) (await form()).open();
+}
+
+async function closeForm() {
+  if (asking()) (await form()).close();
+}
+
+/** @param {Record<string, string>} answers */
+async function sendForm(answers) {
+  session.answers = answers;
+  const started = await start();
+  if (started.ok) {
+    await closeForm();
+    composer.focus();
+    return null;
   }
-  known = true;
-  socket.open();
-  return true;
-}
-
-/** @param {object} body */
-function post(body) {
-  return fetch(config.session, {
-    method: "POST",
-    credentials: "same-origin",
-    headers: { "Content-Type": "application/json", "X-Baton": "widget" },
-    body: JSON.stringify(body),
-  });
+  if (!started.wrong) view.problem(started.text ?? say(config, "offline"));
+  return started.wrong ?? null;
 }
 
 async function askForPerson() {
-  if (await start()) whenOpen({ type: "person" });
-}
-
-function backToBot() {
-  socket.send({ type: "bot" });
-}
-
-/** @param {string} email @param {string} phone */
-function leaveDetails(email, phone) {
-  socket.send({ type: "details", email, phone });
-}
-
-/** @param {string} id */
-function sendAgain(id) {
-  view.sending(id);
-  deliver(id);
+  const started = await start();
+  if (started.ok) whenOpen({ type: "person" });
+  else if (started.wrong) openForm();
+  else view.problem(started.text ?? say(config, "offline"));
 }
 
 /** @param {object} message */
@@ -187,16 +332,81 @@ function whenOpen(message, tries = 50) {
   if (!socket.send(message) && tries) setTimeout(() => whenOpen(message, tries - 1), 100);
 }
 
-/** @param {string} id */
-async function passage(id) {
-  const answer = await fetch(config.passages + encodeURIComponent(id) + "/", {
-    credentials: "same-origin",
-    headers: token ? { Authorization: `Bearer ${token}` } : {},
-  });
-  return answer.json();
+// --- what the site's page wishes ---
+/** @param {string} wish */
+async function setLocale(wish) {
+  const answer = await session.fetch(`texts/?language=${encodeURIComponent(wish)}`).catch(() => null);
+  if (!answer?.ok) return;
+  Object.assign(config, worded(await answer.json()));
+  relabel(config);
+  if (asking()) (await form()).redraw();
+  if (!place("queue").hidden) (await queue()).relabel();
+  view.suggest();
+  if (session.known) socket.restart(); // the server's sentences, too
 }
 
-/** @param {string} type */
-function tell(type) {
-  if (parent !== window) parent.postMessage({ baton: 1, type }, "*");
+/** @param {any} theme */
+async function wear(theme) {
+  if (!Object.values(theme).some(Boolean)) return;
+  const accent = (await import("./theme.js")).dress(theme);
+  if (accent) tell("accent", accent);
+}
+
+/** @param {any} data */
+function note(data) {
+  context = data;
+  if (session.known) socket.send({ type: "context", data });
+}
+
+/** @param {string} token */
+async function vouched(token) {
+  const { identify } = await import("./identify.js");
+  const found = await identify(session, token).catch(() => ({ code: "offline", text: say(config, "offline") }));
+  if (typeof found === "object") {
+    tell("error", { code: found.code, text: found.text });
+    return;
+  }
+  await closeForm();
+  tell("identified");
+  if (found === "same") return;
+  after = 0;
+  outbox.clear();
+  view.clear();
+  if (session.known) socket.restart();
+  else socket.close();
+}
+
+async function end() {
+  socket.close();
+  await session.end();
+  tell("ended");
+}
+
+/** @param {string} type @param {any} [value] */
+function tell(type, value) {
+  // no secret and no visitor's words in it
+  if (parent !== window) parent.postMessage({ baton: 1, type, value }, document.referrer ? new URL(document.referrer).origin : "*");
+}
+
+/** The owner's own words among the texts. @param {any} given */
+function worded(given) {
+  given.texts._greeting = given.greeting;
+  given.texts._disclaimer = given.disclaimer;
+  return given;
+}
+
+/** @param {string} id @returns {HTMLElement} */
+function place(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+/** @template T @param {() => Promise<T>} make @returns {() => Promise<T>} */
+function once(make) {
+  /** @type {Promise<T> | undefined} */
+  let made;
+  return () => (made ??= make());
+}
+
+function newId() {
+  return crypto.randomUUID ? crypto.randomUUID() : String(Date.now()) + Math.random().toString(36).slice(2);
 }

@@ -1,6 +1,6 @@
 // Citations: numbered chips below an answer, the passage opens in place.
-import { fill, icon, make, outward } from "../../shared/safe.js";
-import { say } from "./words.js";
+import { make } from "../../shared/safe.js";
+import { put, say } from "./words.js";
 
 /**
  * @typedef {{chips: HTMLElement[], place: HTMLElement, show(n: number): void}} Sources
@@ -28,6 +28,7 @@ export function sources(config, citations, fetchPassage, grown) {
     }
     shown = n;
     mark();
+    const { card } = await import("./card.js");
     const found = await fetchPassage(citation.passage).catch(() => ({ text: say(config, "offline") }));
     if (shown !== n) return;
     place.replaceChildren(card(config, found, () => show(n)));
@@ -42,10 +43,11 @@ export function sources(config, citations, fetchPassage, grown) {
     const title = citation.heading || citation.title;
     const chip = make(
       "button",
-      { class: "chip", type: "button", "aria-expanded": "false", "aria-label": say(config, "source", { n: citation.n, title }) },
+      { class: "chip", type: "button", "aria-expanded": "false" },
       make("span", { class: "n", text: String(citation.n) }),
-      make("span", { class: "title", text: title }),
+      make("span", { class: "title", text: title, dir: "auto" }),
     );
+    put(config, chip, "source", { n: citation.n, title }, "aria-label");
     chip.addEventListener("click", () => show(citation.n));
     return chip;
   });
@@ -54,11 +56,12 @@ export function sources(config, citations, fetchPassage, grown) {
 
 /**
  * Turn the marks `[1]` in an answer into buttons.
+ * @param {any} config
  * @param {HTMLElement} bubble
  * @param {{n: number, title: string}[]} citations
  * @param {Sources} list
  */
-export function cite(bubble, citations, list) {
+export function cite(config, bubble, citations, list) {
   const numbers = new Set(citations.map((citation) => citation.n));
   const walker = document.createTreeWalker(bubble, NodeFilter.SHOW_TEXT);
   const texts = /** @type {Text[]} */ ([]);
@@ -70,28 +73,10 @@ export function cite(bubble, citations, list) {
       const n = Number(part);
       if (at % 2 === 0 || !numbers.has(n)) return document.createTextNode(part);
       const button = make("button", { class: "cite", type: "button", text: part });
+      put(config, button, "citation", { n }, "aria-label");
       button.addEventListener("click", () => list.show(n));
       return button;
     });
     text.replaceWith(...nodes);
   }
-}
-
-/** @param {any} config @param {any} found @param {() => void} close */
-function card(config, found, close) {
-  const button = make("button", { class: "tool", type: "button", "aria-label": say(config, "close_source") }, icon("close"));
-  button.addEventListener("click", close);
-  const body = make("div", { class: "prose", dir: "auto" });
-  if (found.html) fill(body, found.html);
-  else body.textContent = found.text ?? "";
-  outward(body);
-  const link = found.url ? make("a", { href: found.url, target: "_blank", rel: "noopener noreferrer", text: say(config, "open_source") }) : null;
-  return make(
-    "section",
-    { class: "source" },
-    make("header", {}, make("h2", { text: found.heading || found.title || "", dir: "auto" }), button),
-    found.title ? make("p", { class: "path", text: found.title, dir: "auto" }) : null,
-    body,
-    link,
-  );
 }

@@ -1,18 +1,23 @@
-// What the visitor sees: bubbles, notices, sources, the queue. Nothing here talks to the server.
-import { fill, icon, make, outward } from "../../shared/safe.js";
+// What the visitor sees of the conversation: bubbles, notices, sources. Nothing here talks to the server.
+import { fill, icon, make, outward, ownDirection } from "../../shared/safe.js";
 import { Stream } from "../../shared/stream.js";
+import { clock } from "../../shared/times.js";
 import { Bottom } from "./bottom.js";
+import { press, thumbs } from "./opinion.js";
 import { cite, sources } from "./sources.js";
-import { say } from "./words.js";
+import { put, say } from "./words.js";
 
 const OFFERS_PERSON = new Set(["no_source", "ask_back", "refused", "error"]);
+const STATES = /** @type {Record<string, string>} */ ({ bot: "ai_label", queued: "waiting", resolved: "closed" });
+
+/**
+ * @typedef {{person(): void, resend(id: string): void, passage(id: string): Promise<any>, ask(text: string): void,
+ *   edit(message: string, text: string): void, again(turn: string): void,
+ *   judge(message: string, value: number, reason?: string): void}} Wishes
+ */
 
 export class View {
-  /**
-   * @param {any} config
-   * @param {{person(): void, bot(): void, details(email: string, phone: string): void, again(id: string): void,
-   *   passage(id: string): Promise<any>}} on
-   */
+  /** @param {any} config @param {Wishes} on */
   constructor(config, on) {
     this.config = config;
     this.on = on;
@@ -20,41 +25,85 @@ export class View {
     this.state = /** @type {HTMLElement} */ (document.getElementById("state"));
     this.region = /** @type {HTMLElement} */ (document.getElementById("live"));
     this.banner = /** @type {HTMLElement} */ (document.getElementById("banner"));
-    this.card = /** @type {HTMLElement} */ (document.getElementById("queue"));
     this.bottom = new Bottom();
+    this.status = "bot";
+    /** What is told again after a reload is not read out again. */
+    this.replaying = false;
+    this.#begin();
+  }
+
+  #begin() {
     /** @type {Stream | null} */
     this.stream = null;
     /** @type {HTMLElement | null} */
     this.item = null;
-    /** @type {Map<string, HTMLElement>} */
+    /** The visitor's own, by client id. @type {Map<string, HTMLElement>} */
     this.mine = new Map();
-    this.status = "bot";
+    /** The answers to one question. @type {Map<string, HTMLElement[]>} */
+    this.variants = new Map();
+    /** @type {HTMLElement | null} */
+    this.question = null;
+    /** @type {HTMLElement | null} */
+    this.answer = null;
+  }
+
+  /** Another conversation, or none yet. */
+  clear() {
+    this.log.replaceChildren();
+    this.#begin();
+    this.greet();
   }
 
   greet() {
-    const bubble = make("div", { class: "bubble", dir: "auto", text: this.config.greeting });
-    this.#put(this.#item("bot", say(this.config, "ai_label"), bubble));
+    const bubble = put(this.config, make("div", { class: "bubble", dir: "auto" }), "_greeting");
+    this.#put(this.#item("bot", { key: "ai_label" }, bubble));
+    this.suggest();
+  }
+
+  /** Questions to begin with; gone once anything is said. */
+  suggest() {
+    document.getElementById("suggestions")?.remove();
+    if (this.log.querySelector(".visitor") || !this.config.suggestions.length) return;
+    const buttons = this.config.suggestions.map((/** @type {string} */ text) => {
+      const button = make("button", { class: "quick bot", type: "button", dir: "auto", text });
+      button.addEventListener("click", () => this.on.ask(text));
+      return button;
+    });
+    this.#put(make("li", { id: "suggestions", class: "suggestions" }, ...buttons));
   }
 
   /** @param {string} status @param {string} [name] */
   holder(status, name) {
     this.status = status;
-    document.body.dataset.holder = status;
-    this.card.hidden = status !== "queued";
-    const words = { bot: "ai_label", agent: "", queued: "queued", resolved: "resolved" };
-    if (status === "agent") this.state.textContent = name ?? this.name ?? "";
-    else this.state.textContent = say(this.config, /** @type {any} */ (words)[status] ?? "ai_label");
     this.name = name ?? this.name;
-    const person = document.getElementById("person");
-    if (person) person.hidden = status === "queued" || status === "agent";
+    document.body.dataset.holder = status;
+    if (status === "agent") {
+      this.state.removeAttribute("data-words");
+      this.state.textContent = this.name ?? "";
+    } else put(this.config, this.state, STATES[status] ?? "ai_label");
+    const person = /** @type {HTMLElement} */ (document.getElementById("person"));
+    if (document.activeElement === person) document.querySelector("textarea")?.focus();
+    person.hidden = status === "queued" || status === "agent";
+    this.#offer();
   }
 
-  /** The visitor's own message, before the server has it. @param {string} id @param {string} text */
+  // --- the visitor's own ---
+  /** Before the server has it. @param {string} id @param {string} text */
   own(id, text) {
-    const item = this.#item("visitor", "", make("div", { class: "bubble", dir: "auto", text }));
-    item.append(make("div", { class: "under", text: say(this.config, "sending") }));
-    this.mine.set(id, item);
-    this.#put(item, true);
+    this.mine.set(id, this.#visitor(make("div", { class: "bubble", dir: "auto", text }), true));
+    this.sending(id);
+  }
+
+  /** A bubble of the visitor's that is no text. @param {HTMLElement} body */
+  ownFile(body) {
+    return this.#visitor(body, true);
+  }
+
+  /** A question gets other words. @param {string} id @param {string} message */
+  editing(id, message) {
+    const item = this.log.querySelector(`[data-id="${message}"]`);
+    if (item) this.mine.set(id, /** @type {HTMLElement} */ (item));
+    this.sending(id);
   }
 
   /** @param {string} id */
@@ -64,52 +113,65 @@ export class View {
 
   /** @param {string} id */
   sending(id) {
-    this.#under(id, document.createTextNode(say(this.config, "sending")));
+    this.#under(id, put(this.config, make("span"), "sending"));
   }
 
   /** @param {string} id @param {string} why */
   notSent(id, why) {
-    const again = make("button", { class: "chip", type: "button", text: say(this.config, "retry") });
-    again.addEventListener("click", () => this.on.again(id));
+    const again = put(this.config, make("button", { class: "chip", type: "button" }), "retry");
+    again.addEventListener("click", () => this.on.resend(id));
     this.#under(id, make("span", { class: "wrong", text: why }), again);
+    this.announce(why);
   }
 
-  /** A message of the record. @param {any} message */
+  // --- the record ---
+  /** @param {any} message */
   message(message) {
-    if (message.author === "visitor") {
-      const own = message.client_id && this.mine.get(message.client_id);
-      if (own) this.sent(message.client_id);
-      else this.#put(this.#item("visitor", "", make("div", { class: "bubble", dir: "auto", text: message.text })));
-      return;
-    }
-    if (message.author === "agent") {
+    if (message.author === "visitor") this.#said(message);
+    else if (message.author === "agent") {
       const bubble = make("div", { class: "bubble", dir: "auto", text: message.text });
-      this.#put(this.#item("agent", message.name, bubble));
+      this.#put(this.#item("agent", { name: message.name, at: message.at }, bubble));
+      this.question = this.answer = null;
       this.announce(`${message.name}: ${message.text}`);
-      return;
-    }
-    const bubble = make("div", { class: "bubble prose", dir: "auto" });
-    fill(bubble, message.html);
-    outward(bubble);
-    const item = this.#item("bot", say(this.config, "ai_label"), bubble);
-    this.#dress(item, bubble, message);
-    if (this.item && this.stream?.turn === message.turn) this.item.replaceWith(item);
-    else this.#put(item);
-    this.#forget();
-    this.bottom.keep();
-    this.announce(bubble.textContent ?? "");
+    } else this.#answered(message);
+    this.#offer();
+  }
+
+  /** A file of the record: the item its bubble goes into. @param {string} at */
+  file(at) {
+    const item = this.#visitor();
+    this.#stamp(item, at);
+    return item;
+  }
+
+  /** Other words for a question: what answered the old ones is folded away. @param {any} message */
+  edited(message) {
+    const item = /** @type {HTMLElement | null} */ (this.log.querySelector(`[data-id="${message.revises}"]`));
+    for (const answer of this.log.querySelectorAll(`[data-of="${message.revises}"]`)) answer.remove();
+    this.variants.delete(message.revises);
+    this.answer = null;
+    if (!item) return this.message(message);
+    const bubble = /** @type {HTMLElement} */ (item.querySelector(".bubble"));
+    bubble.textContent = message.text;
+    item.dataset.id = message.id;
+    item.querySelector(".under")?.remove();
+    item.append(make("div", { class: "under" }, put(this.config, make("span"), "edited")));
+    this.log.append(item);
+    this.#offer();
   }
 
   /** An answer begins. @param {string} turn */
   writing(turn) {
     if (this.stream?.turn === turn) return;
     this.item?.remove();
-    const bubble = make("div", { class: "bubble prose", "aria-busy": "true" });
+    for (const offer of this.log.querySelectorAll(".go-on")) offer.remove();
+    const bubble = make("div", { class: "bubble prose" });
     this.stream = new Stream(turn, bubble);
     bubble.replaceChildren(make("span", { class: "dots", "aria-hidden": "true" }, make("i"), make("i"), make("i")));
-    this.item = this.#item("bot", say(this.config, "ai_label"), bubble);
-    this.item.setAttribute("aria-hidden", "true");
+    this.item = this.#item("bot", { key: "ai_label" }, bubble);
+    this.item.setAttribute("aria-busy", "true");
     this.#put(this.item);
+    this.#offer();
     this.announce(say(this.config, "typing", { name: say(this.config, "assistant") }));
   }
 
@@ -127,65 +189,195 @@ export class View {
     return this.stream ? { turn: this.stream.turn, at: this.stream.at } : undefined;
   }
 
-  /** A turn ended without a message. @param {string} turn @param {string} problem */
-  ended(turn, problem) {
-    if (this.stream?.turn === turn) {
+  /** A turn ended without a message, or after one that was cut short. @param {{turn: string, outcome?: string, error?: string}} data */
+  ended(data) {
+    if (this.stream?.turn === data.turn) {
       this.item?.remove();
       this.#forget();
     }
-    if (problem) this.notice(problem, "bad");
+    if (data.error) {
+      const item = this.notice("turn_failed", {}, "bad");
+      const go = put(this.config, make("button", { class: "quick bot", type: "button" }), data.outcome === "interrupted" ? "go_on" : "retry");
+      go.addEventListener("click", () => {
+        offer.remove();
+        this.on.again(data.turn);
+      });
+      const offer = make("li", { class: "go-on" }, go);
+      item.after(offer);
+      this.bottom.keep();
+    }
+    this.#offer();
   }
 
-  /** @param {string} text @param {string} [kind] */
-  notice(text, kind = "") {
-    this.#put(make("li", { class: `notice ${kind}`, text }));
+  /** @param {string} message @param {number} value */
+  judged(message, value) {
+    const group = this.log.querySelector(`[data-id="${message}"] .thumbs`);
+    if (group) press(group, value);
+  }
+
+  // --- words beside the conversation ---
+  /** @param {string} key @param {Record<string, string | number>} [values] @param {string} [kind] */
+  notice(key, values = {}, kind = "") {
+    const item = put(this.config, make("li", { class: `notice ${kind}` }), key, values);
+    this.#put(item);
+    this.announce(item.textContent ?? "");
+    return item;
+  }
+
+  /** A sentence of the server's. @param {string} text */
+  problem(text) {
+    this.#put(make("li", { class: "notice bad", text }));
     this.announce(text);
   }
 
-  /** @param {{place: number, online: boolean, wait_s: number | null}} place */
-  queue(place) {
-    const words = [
-      place.place > 1 ? say(this.config, "place", { n: place.place }) : say(this.config, "next"),
-      place.online && place.wait_s ? say(this.config, "wait", { n: Math.max(1, Math.round(place.wait_s / 60)) }) : "",
-      place.online ? "" : say(this.config, "nobody"),
-    ];
-    const back = make("button", { class: "quick bot", type: "button", text: say(this.config, "bot") });
-    back.addEventListener("click", () => this.on.bot());
-    const form = this.card.querySelector("form") ?? this.#detailsForm();
-    this.card.replaceChildren(make("p", { text: words.filter(Boolean).join(" ") }), form, make("div", { class: "row" }, back));
-    this.card.hidden = this.status !== "queued";
-  }
-
-  /** @param {"lost" | "open" | ""} state */
+  /** @param {"lost" | "open" | "refused" | ""} state */
   connection(state) {
     const was = !this.banner.hidden;
-    this.banner.hidden = state !== "lost";
-    if (state === "lost") this.banner.textContent = say(this.config, "offline");
-    if (state === "open" && was) this.announce(say(this.config, "online"));
+    this.banner.hidden = state !== "lost" && state !== "refused";
+    if (!this.banner.hidden) {
+      put(this.config, this.banner, state === "lost" ? "offline" : "refused");
+      if (!was) this.announce(this.banner.textContent ?? "");
+    } else if (was) this.announce(say(this.config, "online"));
   }
 
   /** Tell a screen reader, once. @param {string} text */
   announce(text) {
-    this.region.textContent = text;
+    if (!this.replaying) this.region.textContent = text;
+  }
+
+  // --- below: the steps ---
+  /** @param {any} message */
+  #said(message) {
+    const own = message.client_id && this.mine.get(message.client_id);
+    if (own) this.sent(message.client_id);
+    const item = own || this.#visitor(make("div", { class: "bubble", dir: "auto", text: message.text }));
+    item.dataset.id = message.id;
+    this.#stamp(item, message.at);
+    this.question = item;
+    this.answer = null;
+  }
+
+  /** @param {any} message */
+  #answered(message) {
+    const bubble = make("div", { class: "bubble prose", dir: "auto" });
+    fill(bubble, message.html);
+    outward(bubble);
+    ownDirection(bubble);
+    const heard = (bubble.textContent ?? "").replace(/\s?\[\d{1,3}\]/g, "");
+    const item = this.#item("bot", { key: "ai_label", at: message.at }, bubble);
+    Object.assign(item.dataset, { id: message.id, of: message.of ?? "", turn: message.turn ?? "" });
+    this.#dress(item, bubble, message);
+    if (this.item && this.stream?.turn === message.turn) this.item.replaceWith(item);
+    else this.#put(item);
+    this.#forget();
+    this.answer = item;
+    this.#among(item, message.of);
+    this.bottom.keep();
+    this.announce(heard);
+  }
+
+  /** One of several answers to the same question: the newest shows, the others are a click away. @param {HTMLElement} item @param {string} [of] */
+  #among(item, of) {
+    if (!of) return;
+    const all = [...(this.variants.get(of) ?? []), item];
+    this.variants.set(of, all);
+    if (all.length < 2) return;
+    const show = (/** @type {number} */ at) => {
+      all.forEach((each, n) => (each.hidden = n !== at));
+      this.bottom.keep();
+    };
+    all.forEach((each, at) => {
+      each.querySelector(".variants")?.remove();
+      const step = (/** @type {number} */ to, /** @type {string} */ key, /** @type {string} */ mark) => {
+        const button = make("button", { class: `tool ${mark}`, type: "button" }, icon("down"));
+        put(this.config, button, key, {}, "aria-label");
+        button.disabled = to < 0 || to >= all.length;
+        button.addEventListener("click", () => {
+          show(to);
+          /** @type {HTMLElement | null} */ (all[to].querySelector(`.variants .${mark}:enabled, .variants :enabled`))?.focus();
+        });
+        return button;
+      };
+      const pager = make("span", { class: "variants" }, step(at - 1, "earlier", "before"), make("span", { text: `${at + 1}/${all.length}` }), step(at + 1, "later", "after"));
+      (each.querySelector(".acts") ?? each.appendChild(make("div", { class: "acts" }))).prepend(pager);
+    });
+    show(all.length - 1);
   }
 
   /** @param {HTMLElement} item @param {HTMLElement} bubble @param {any} message */
   #dress(item, bubble, message) {
     const under = make("div", { class: "under" });
-    if (message.kind === "extractive") under.append(say(this.config, "quoted"));
-    if (message.kind === "generated") under.append(say(this.config, "generated"));
-    if (message.state !== "complete") under.append(make("span", { class: "cut", text: say(this.config, message.state) }));
+    if (message.state !== "complete") under.append(put(this.config, make("span", { class: "cut" }), message.state));
+    if (message.kind === "extractive") under.append(put(this.config, make("span"), "quoted"));
+    if (message.kind === "generated") under.append(put(this.config, make("span"), "generated"));
     if (message.citations?.length) {
       const list = sources(this.config, message.citations, this.on.passage, () => this.bottom.keep());
-      cite(bubble, message.citations, list);
-      under.prepend(...list.chips);
-      item.append(under, list.place);
-    } else if (under.childNodes.length) item.append(under);
+      cite(this.config, bubble, message.citations, list);
+      item.append(make("div", { class: "chips" }, ...list.chips), list.place);
+    }
+    if (under.childNodes.length) item.append(under);
+    this.#copies(bubble);
     if (OFFERS_PERSON.has(message.kind)) {
-      const button = make("button", { class: "quick", type: "button" }, icon("person"));
-      button.append(say(this.config, "person"));
-      button.addEventListener("click", () => this.on.person());
-      item.append(make("div", { class: "under" }, button));
+      const button = make("button", { class: "quick person", type: "button" }, icon("person"), put(this.config, make("span"), "person"));
+      button.addEventListener("click", () => {
+        button.parentElement?.remove();
+        this.on.person();
+      });
+      item.append(make("div", { class: "chips" }, button));
+    } else if (message.turn && message.state === "complete") {
+      const { group, reason } = thumbs(this.config, (value, why) => {
+        this.on.judge(message.id, value, why);
+        this.bottom.keep();
+      });
+      item.append(make("div", { class: "acts" }, group), reason);
+    }
+  }
+
+  /** A button that copies each block of code. @param {HTMLElement} bubble */
+  #copies(bubble) {
+    if (!navigator.clipboard) return;
+    for (const code of bubble.querySelectorAll("pre")) {
+      const button = make("button", { class: "tool copy", type: "button" }, icon("copy"));
+      put(this.config, button, "copy", {}, "aria-label");
+      const text = code.textContent ?? "";
+      button.addEventListener("click", () =>
+        navigator.clipboard.writeText(text).then(
+          () => {
+            button.replaceChildren(icon("check"));
+            this.announce(say(this.config, "copied"));
+          },
+          () => getSelection()?.selectAllChildren(code),
+        ),
+      );
+      const frame = make("div", { class: "code" });
+      code.replaceWith(frame);
+      frame.append(code, button);
+      code.setAttribute("tabindex", "0");
+    }
+  }
+
+  /** What may be done with the last question and the last answer, while the bot holds the line. */
+  #offer() {
+    for (const button of this.log.querySelectorAll(".edit, .again")) button.remove();
+    if (this.status !== "bot" || this.stream) return;
+    const { question, answer } = this;
+    if (question?.dataset.id) {
+      const button = make("button", { class: "tool edit", type: "button" }, icon("edit"));
+      put(this.config, button, "edit", {}, "aria-label");
+      put(this.config, button, "edit", {}, "title");
+      button.addEventListener("click", () => this.on.edit(question.dataset.id ?? "", question.querySelector(".bubble")?.textContent ?? ""));
+      question.append(button);
+    }
+    if (question && answer?.dataset.turn && answer.dataset.of === question.dataset.id) {
+      const button = make("button", { class: "tool again", type: "button" }, icon("again"));
+      put(this.config, button, "again", {}, "aria-label");
+      put(this.config, button, "again", {}, "title");
+      button.addEventListener("click", () => {
+        button.remove();
+        this.on.again(answer.dataset.turn ?? "");
+      });
+      const acts = answer.querySelector(".acts") ?? answer.appendChild(make("div", { class: "acts" }));
+      acts.append(button);
     }
   }
 
@@ -194,13 +386,30 @@ export class View {
     this.item = null;
   }
 
-  /** @param {string} author @param {string} by @param {HTMLElement} bubble */
-  #item(author, by, bubble) {
-    const item = make("li", { class: `message ${author}` });
-    if (by) item.append(make("span", { class: "by", text: by }));
-    else item.append(make("span", { class: "only-read", text: say(this.config, "you") }));
-    item.append(bubble);
+  /** @param {HTMLElement} [body] @param {boolean} [here] said on this very page: go down to it */
+  #visitor(body, here = false) {
+    document.getElementById("suggestions")?.remove();
+    const item = make("li", { class: "message visitor" }, make("span", { class: "only-read" }, put(this.config, make("span"), "you")), body);
+    this.#put(item, here);
     return item;
+  }
+
+  /** @param {string} author @param {{key?: string, name?: string, at?: string}} by @param {HTMLElement} bubble */
+  #item(author, by, bubble) {
+    const line = make("div", { class: "by" });
+    if (by.name) line.append(make("span", { class: "avatar", "aria-hidden": "true", text: Array.from(by.name)[0].toUpperCase() }), make("span", { text: by.name, dir: "auto" }));
+    else if (by.key) line.append(put(this.config, make("span"), by.key));
+    const item = make("li", { class: `message ${author}` }, line, bubble);
+    this.#stamp(item, by.at);
+    return item;
+  }
+
+  /** @param {HTMLElement} item @param {string} [at] */
+  #stamp(item, at) {
+    if (!at) return;
+    const language = document.documentElement.lang;
+    const moment = new Date(at);
+    item.firstElementChild?.append(" ", make("time", { datetime: at, dir: "auto", title: moment.toLocaleString(language), text: clock(moment, language) }));
   }
 
   /** @param {string} id @param {...Node} nodes */
@@ -216,20 +425,5 @@ export class View {
     this.log.append(item);
     if (mine) this.bottom.go();
     else this.bottom.keep();
-  }
-
-  #detailsForm() {
-    const email = make("input", { type: "email", name: "email", autocomplete: "email", maxlength: "200" });
-    const phone = make("input", { type: "tel", name: "phone", autocomplete: "tel", maxlength: "40" });
-    const leave = make("button", { class: "quick", type: "submit", text: say(this.config, "leave") });
-    const label = (/** @type {string} */ key, /** @type {HTMLElement} */ field) =>
-      make("label", {}, document.createTextNode(say(this.config, key)), field);
-    const form = make("form", {}, label("email", email), label("phone", phone), leave);
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (!form.reportValidity()) return;
-      this.on.details(email.value, phone.value);
-    });
-    return form;
   }
 }

@@ -1,0 +1,337 @@
+"""The visitor's line in a real Chromium: cuts, queues, other tabs, speed."""
+
+import asyncio
+import statistics
+import time
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from chatbot.live.hub import hub
+from conversations import services
+from conversations.models import Author, Conversation, Event, Inbox, Message, Turn
+from conversations.services import TurnResult
+from tests.pages.test_widget import ask, open_panel
+from workspace.models import User
+
+
+def on_loop(function: Any, *values: Any) -> Any:
+    """Call something of the server's event loop from here."""
+
+    async def call() -> Any:
+        return function(*values)
+
+    return asyncio.run_coroutine_threadsafe(call(), hub().loop).result(5)
+
+
+def begin(page: Page, site: str, inbox: Inbox, language: str = "en") -> Conversation:
+    """A visitor with a session whose line a person holds, so that no bot answers in between."""
+    open_panel(page, site, inbox, language)
+    page.evaluate(
+        """(path) => fetch(path, {method: "POST", headers: {"X-Baton": "widget"}, body: "{}"})""",
+        f"/widget/{inbox.public_id}/session/",
+    )
+    conversation = Conversation.every.select_related("inbox").get()
+    services.take_over(conversation_id=conversation.pk, agent=User.objects.get(username="mei"), shown={})
+    page.reload()
+    expect(page.locator("body")).to_have_attribute("data-holder", "agent")
+    return conversation
+
+
+def says(conversation: Conversation, text: str, client_id: str) -> None:
+    services.reply(
+        conversation_id=conversation.pk, agent=User.objects.get(username="mei"), text=text, client_id=client_id
+    )
+
+
+class Line:
+    """Between the page and the server: it can be cut, and kept cut."""
+
+    def __init__(self, page: Page) -> None:
+        self.down = False
+        self.sent: list[str] = []
+        self._open: list[Any] = []
+        page.route_web_socket("**/ws/widget/**", self._between)
+
+    def cut(self, code: int = 1011) -> None:
+        for socket, server in self._open:
+            server.close()
+            socket.close(code=code)
+        self._open.clear()
+
+    def _between(self, socket: Any) -> None:
+        if self.down:
+            socket.close(code=1011)
+            return
+        server = socket.connect_to_server()
+        socket.on_message(lambda frame: (self.sent.append(frame), server.send(frame)))
+        self._open.append((socket, server))
+
+
+def test_a_cut_line_is_said_within_200_ms(page: Page, bare_site: str, bare_inbox: Inbox) -> None:
+    line = Line(page)
+    begin(page, bare_site, bare_inbox)
+    page.evaluate(
+        """() => { window.shown = 0;
+          new MutationObserver(() => { if (!document.getElementById('banner').hidden && !window.shown)
+            window.shown = Date.now() }).observe(document.getElementById('banner'), {attributes: true}) }"""
+    )
+    line.down = True
+    at = time.time() * 1000
+    line.cut()
+    expect(page.locator("#banner")).to_contain_text("Connection lost")
+    assert page.evaluate("window.shown") - at <= 200
+    assert page.locator("#live").inner_text() == "Connection lost. Trying again…"
+    line.down = False
+    expect(page.locator("#banner")).to_be_hidden(timeout=10_000)
+    expect(page.locator("#live")).to_have_text("Connected again.")
+
+
+def test_what_is_written_without_a_line_is_sent_once_each_and_in_order(
+    page: Page, bare_site: str, bare_inbox: Inbox
+) -> None:
+    line = Line(page)
+    conversation = begin(page, bare_site, bare_inbox)
+    line.down = True
+    line.cut()
+    expect(page.locator("#banner")).to_be_visible()
+    for text in ("first", "second", "third"):
+        ask(page, text)
+    expect(page.locator(".message.visitor .under")).to_have_text(["sending"] * 3)
+    says(conversation, "Are you there?", "meanwhile")
+    line.down = False
+    expect(page.locator(".message.visitor .under")).to_have_count(0, timeout=15_000)
+    expect(page.locator(".message.agent")).to_have_count(1)
+    stored = Message.every.filter(author=Author.VISITOR).order_by("seq")
+    assert [message.text for message in stored] == ["first", "second", "third"]
+    page.reload()
+    expect(page.locator(".message.visitor")).to_have_count(3)
+
+
+def test_what_the_server_refuses_can_be_sent_again(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+    page.route("**/session/", lambda route: route.abort())
+    open_panel(page, bare_site, bare_inbox)
+    ask(page, "hello")
+    expect(page.locator(".message.visitor .wrong")).to_contain_text("Connection lost")
+    page.unroute("**/session/")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".message.visitor .under")).to_have_count(0, timeout=10_000)
+    assert Message.every.filter(author=Author.VISITOR).count() == 1
+    console.clear()  # the browser's own line about the request that was cut
+
+
+def test_the_pauses_before_coming_back(page: Page, bare_site: str, bare_inbox: Inbox) -> None:
+    open_panel(page, bare_site, bare_inbox)
+    pause = (
+        """([code, tries, chance]) => import('/static/shared/socket.js').then((m) => m.pause(code, tries, chance))"""
+    )
+    assert page.evaluate(pause, [4003, 0, 0.5]) is None
+    assert page.evaluate(pause, [4001, 0, 0.5]) is None
+    assert [page.evaluate(pause, [1012, 0, chance]) for chance in (0, 0.5, 1)] == [0, 500, 1000]
+    growing = [page.evaluate(pause, [1006, tries, 1]) for tries in range(8)]
+    assert growing == sorted(growing)
+    assert (growing[0], growing[-1]) == (300, 15_000)
+    assert page.evaluate(pause, [1006, 9, 0]) == 7_500
+    assert page.evaluate(pause, [4029, 0, 1]) > 4_000
+
+
+def test_a_restarting_server_is_found_again_and_a_refusal_is_final(
+    page: Page, bare_site: str, bare_inbox: Inbox
+) -> None:
+    line = Line(page)
+    begin(page, bare_site, bare_inbox)
+    line.cut(code=1012)
+    expect(page.locator("#banner")).to_be_visible()
+    expect(page.locator("#banner")).to_be_hidden(timeout=5_000)
+    before = len(line._open)
+    line.cut(code=4003)
+    expect(page.locator("#banner")).to_contain_text("may not show the chat")
+    expect(page.get_by_role("textbox")).to_be_disabled()
+    page.wait_for_timeout(1_500)
+    assert len(line._open) == 0
+    assert before == 1
+
+
+def test_live_text_is_on_the_screen_within_150_ms(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+    conversation = begin(page, bare_site, bare_inbox)
+    took = []
+    for turn in range(5):
+        word = f"word{turn}"
+        page.evaluate(
+            """(word) => { window.at = 0; new MutationObserver((_, self) => {
+              if (document.getElementById('log').textContent.includes(word)) { window.at = Date.now(); self.disconnect() }
+            }).observe(document.getElementById('log'), {subtree: true, childList: true, characterData: true}) }""",
+            word,
+        )
+        log = on_loop(hub().open, conversation.public_id, f"trn_{turn}", conversation.epoch)
+        began = time.time() * 1000
+        on_loop(hub().write, log, word)
+        page.wait_for_function("window.at")
+        took.append(page.evaluate("window.at") - began)
+        on_loop(hub().close, log)
+    assert statistics.median(took) <= 150, took
+
+
+def test_who_reads_above_stays_there_and_is_told_of_news(
+    page: Page, bare_site: str, bare_inbox: Inbox, console
+) -> None:
+    conversation = begin(page, bare_site, bare_inbox)
+    for number in range(20):
+        says(conversation, f"line {number}\nof two", f"a{number}")
+    scroll = page.locator("#scroll")
+    expect(page.locator(".message.agent")).to_have_count(20)
+    page.wait_for_timeout(200)
+    at_bottom = "box => box.scrollHeight - box.clientHeight - box.scrollTop < 2"
+    assert scroll.evaluate(at_bottom)
+    scroll.evaluate("box => box.scrollTop = 0")
+    says(conversation, "news", "news")
+    button = page.get_by_role("button", name="New messages")
+    expect(button).to_be_visible()
+    assert scroll.evaluate("box => box.scrollTop") == 0
+    button.click()
+    expect(button).to_be_hidden()
+    page.wait_for_timeout(200)
+    assert scroll.evaluate(at_bottom)
+    says(conversation, "more news", "more")
+    expect(page.locator(".message.agent")).to_have_count(22)
+    page.wait_for_timeout(200)
+    assert scroll.evaluate(at_bottom)
+
+
+def test_two_tabs_show_the_same_conversation(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+    other = page.context.new_page()
+    open_panel(page, bare_site, bare_inbox)
+    open_panel(other, bare_site, bare_inbox)
+    ask(page, "from the first tab")
+    expect(other.locator(".message.visitor .bubble")).to_have_text(["from the first tab"], timeout=10_000)
+    ask(other, "from the second")
+    expect(page.locator(".message.visitor .bubble")).to_have_text(["from the first tab", "from the second"])
+    assert Conversation.every.count() == 1
+
+
+def test_a_thousand_messages_are_drawn_in_100_ms(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+    conversation = begin(page, bare_site, bare_inbox)
+    many = 1_000
+    first = conversation.last_seq + 5
+    shared = {"workspace_id": conversation.workspace_id, "conversation": conversation}
+    Event.every.bulk_create(Event(**shared, seq=first + number, type="message.added") for number in range(many))
+    Message.every.bulk_create(
+        Message(
+            **shared, seq=first + number, epoch=1, author="visitor", client_id=f"m{number}", text=f"message {number}"
+        )
+        for number in range(many)
+    )
+    Conversation.every.update(last_seq=first + many)
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable")
+
+    def spent() -> float:
+        metrics = {each["name"]: each["value"] for each in cdp.send("Performance.getMetrics")["metrics"]}
+        return metrics["ScriptDuration"] + metrics["LayoutDuration"] + metrics["RecalcStyleDuration"]
+
+    page.reload()
+    expect(page.locator(".message.visitor")).to_have_count(many, timeout=30_000)
+    page.wait_for_timeout(300)
+    print("spent", spent())
+    assert spent() <= 1.0
+
+
+def test_a_click_reaches_the_text_box_within_600_ms(browser: Browser, bare_site: str, bare_inbox: Inbox) -> None:
+    from tests.pages.test_widget import HostPage
+    from tests.serving import serving
+
+    took = []
+    with serving(HostPage(bare_site, bare_inbox.public_id)) as port:
+        bare_inbox.allowed_domains = [f"http://127.0.0.1:{port}"]
+        bare_inbox.save()
+        for _ in range(5):
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{port}/")
+            launcher = page.get_by_role("button", name="Open chat")
+            launcher.wait_for()
+            began = time.monotonic()
+            launcher.click()
+            expect(page.frame_locator("baton-chat iframe").get_by_role("textbox")).to_be_focused()
+            took.append((time.monotonic() - began) * 1000)
+            context.close()
+    assert statistics.median(took) <= 600, took
+
+
+def test_an_answer_cut_by_a_crash_can_be_continued(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+    open_panel(page, bare_site, bare_inbox)
+    ask(page, "Which football team won the cup in 1974?")
+    expect(page.locator(".message.bot")).to_have_count(2, timeout=15_000)
+    conversation = Conversation.every.get()
+    added = services.add_visitor_message(conversation_id=conversation.pk, text="And in 1978?", client_id="next")
+    services.finish_turn(
+        turn_id=added.turn.pk,
+        result=TurnResult(
+            Turn.Outcome.INTERRUPTED,
+            "That was",
+            Message.State.INTERRUPTED,
+            "answer",
+            record={"error": "process_lost"},
+        ),
+    )
+    expect(page.locator(".cut")).to_have_text("interrupted")
+    go_on = page.get_by_role("button", name="Continue")
+    expect(go_on).to_be_visible()
+    go_on.click()
+    expect(page.locator(".variants:visible")).to_contain_text("2/2", timeout=15_000)
+    expect(go_on).to_have_count(0)
+
+
+def test_another_answer_keeps_the_first_one_within_reach(
+    page: Page, bare_site: str, bare_inbox: Inbox, console
+) -> None:
+    open_panel(page, bare_site, bare_inbox)
+    ask(page, "Which football team won the cup in 1974?")
+    page.get_by_role("button", name="Another answer").click(timeout=15_000)
+    expect(page.locator(".variants:visible")).to_contain_text("2/2", timeout=15_000)
+    page.get_by_role("button", name="Earlier answer").click()
+    expect(page.locator(".variants:visible")).to_contain_text("1/2")
+    expect(page.locator(".message.bot:visible")).to_have_count(2)
+    page.reload()
+    expect(page.locator(".variants:visible")).to_contain_text("2/2")
+
+
+def test_the_last_question_can_be_put_in_other_words(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+    open_panel(page, bare_site, bare_inbox)
+    ask(page, "Which football team won in 1974?")
+    expect(page.get_by_role("button", name="Another answer")).to_be_visible(timeout=15_000)
+    page.locator(".message.visitor").hover()
+    page.get_by_role("button", name="Edit your question").click()
+    box = page.get_by_role("textbox")
+    expect(box).to_have_value("Which football team won in 1974?")
+    page.keyboard.press("Escape")
+    expect(box).to_have_value("")
+    page.locator(".message.visitor").hover()
+    page.get_by_role("button", name="Edit your question").click()
+    box.fill("Which football team won in 1978?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".message.visitor .bubble")).to_have_text(["Which football team won in 1978?"])
+    expect(page.locator(".message.visitor")).to_contain_text("edited")
+    expect(page.get_by_role("button", name="Another answer")).to_be_visible(timeout=15_000)
+    expect(page.locator(".message.bot")).to_have_count(2)
+    page.reload()
+    expect(page.locator(".message.visitor .bubble")).to_have_text(["Which football team won in 1978?"])
+    expect(page.locator(".message.bot")).to_have_count(2)
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_who_took_the_line_is_seen_and_when_the_bot_is_back(
+    page: Page, bare_site: str, bare_inbox: Inbox, language: str, console
+) -> None:
+    conversation = begin(page, bare_site, bare_inbox, language)
+    says(conversation, "Hello, this is Mei.", "hello")
+    agent = page.locator(".message.agent")
+    expect(agent.locator(".avatar")).to_have_text("M")
+    expect(agent.locator(".by")).to_contain_text("Mei")
+    expect(page.locator("#state")).to_have_text("Mei")
+    expect(page.locator("#person")).to_be_hidden()
+    services.hand_back(conversation_id=conversation.pk, agent=User.objects.get(username="mei"))
+    expect(page.locator("body")).to_have_attribute("data-holder", "bot")
+    expect(page.locator(".notice.bot")).to_have_count(1)
+    expect(page.locator("#person")).to_be_visible()
