@@ -116,7 +116,8 @@ class _Frozen(dict[str, Any]):
 def record_calls(calls: Sequence[tuple[int, Call]]) -> None:
     """Write down calls (each with its workspace) with what they cost, and tell the owner what follows from it."""
     with transaction.atomic():
-        rows = [_row(workspace, call) for workspace, call in calls]
+        known = _Known()
+        rows = [_row(workspace, call, known) for workspace, call in calls]
         for workspace in {row.workspace_id for row in rows}:
             ModelCall.objects.of(workspace).bulk_create([row for row in rows if row.workspace_id == workspace])
             _watch_budgets(workspace)
@@ -131,11 +132,31 @@ def record_calls(calls: Sequence[tuple[int, Call]]) -> None:
                 )
 
 
-def _row(workspace: int, call: Call) -> ModelCall:
+class _Known:
+    """What the calls of one writing have in common, asked for once."""
+
+    def __init__(self) -> None:
+        self._providers: dict[tuple[int, str], Provider | None] = {}
+        self._rates: dict[tuple[int, str, str], list[Rate]] = {}
+
+    def provider(self, workspace: int, public_id: str) -> Provider | None:
+        key = (workspace, public_id)
+        if key not in self._providers:
+            rows = Provider.objects.of(workspace).filter(public_id=public_id)
+            self._providers[key] = None if public_id == ENVIRONMENT else rows.first()
+        return self._providers[key]
+
+    def rates(self, workspace: int, provider: Provider | None, model: str) -> list[Rate]:
+        key = (workspace, provider.public_id if provider else ENVIRONMENT, model)
+        if key not in self._rates:
+            self._rates[key] = rates_for(workspace, provider, model)
+        return self._rates[key]
+
+
+def _row(workspace: int, call: Call, known: _Known) -> ModelCall:
     about, ended_at = call.request.about, _time(call.ended_at)
-    provider = Provider.objects.of(workspace).filter(public_id=call.provider).first()
-    cost = _cost(workspace, provider, call, ended_at)
-    conversation = _found(Conversation, workspace, about.get("conversation"))
+    provider = known.provider(workspace, call.provider)
+    cost = _cost(known.rates(workspace, provider, call.model), provider, call, ended_at)
     usage = call.usage
     return ModelCall(
         workspace_id=workspace,
@@ -145,9 +166,7 @@ def _row(workspace: int, call: Call) -> ModelCall:
         model=call.model,
         purpose=call.request.purpose,
         prompt_version=call.request.prompt_version,
-        inbox=_found(Inbox, workspace, about.get("inbox")),
-        contact=_found(Contact, workspace, about.get("contact")),
-        conversation=conversation,
+        **_places(workspace, about),
         turn=about.get("turn", ""),
         cached_tokens=usage.cached if usage else 0,
         missed_tokens=usage.prompt - usage.cached if usage else 0,
@@ -182,11 +201,11 @@ def rates_for(workspace: int, provider: Provider | None, model: str) -> list[Rat
     return [rate for rate in listed_rates(model) if rate.currency == currency]
 
 
-def _cost(workspace: int, provider: Provider | None, call: Call, ended_at: dt.datetime) -> Cost | None:
+def _cost(rates: Sequence[Rate], provider: Provider | None, call: Call, ended_at: dt.datetime) -> Cost | None:
     if call.usage is None:
         return None
     further = {dt.date.fromisoformat(day) for day in provider.holidays} if provider else set()
-    return cost_of(call.usage, rates_for(workspace, provider, call.model), ended_at, further)
+    return cost_of(call.usage, rates, ended_at, further)
 
 
 def _rate(price: Price, currency: str) -> Rate:
@@ -206,8 +225,17 @@ def _rate(price: Price, currency: str) -> Rate:
     )
 
 
-def _found(model: Any, workspace: int, public_id: str | None) -> Any:
-    return model.objects.of(workspace).filter(public_id=public_id).first() if public_id else None
+def _places(workspace: int, about: Mapping[str, str]) -> dict[str, int | None]:
+    """The inbox, contact and conversation that a call was for; a conversation tells the other two."""
+    if conversation := about.get("conversation"):
+        rows = Conversation.objects.of(workspace).filter(public_id=conversation)
+        if found := rows.values_list("pk", "inbox_id", "contact_id").first():
+            return dict(zip(("conversation_id", "inbox_id", "contact_id"), found, strict=True))
+    return {
+        f"{name}_id": model.objects.of(workspace).filter(public_id=about[name]).values_list("pk", flat=True).first()
+        for name, model in (("inbox", Inbox), ("contact", Contact))
+        if about.get(name)
+    }
 
 
 def _time(seconds: float) -> dt.datetime:
