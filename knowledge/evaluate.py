@@ -10,13 +10,11 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from knowledge import services
-from knowledge.index import engine
 from knowledge.ingest.extract import Extracted, FaqEntry
 from knowledge.models import Document
 from knowledge.search import search
@@ -52,19 +50,22 @@ class Scores:
 def evaluate(
     folder: Path, language: str = "", *, progress: Callable[[str, int, int], None] = lambda *_: None
 ) -> Scores:
-    """Score the search on a set, in a throw-away workspace. Raises `BadSet`."""
+    """Score the search on a set. Raises `BadSet`.
+
+    It leaves a workspace behind: for a database that the caller throws away (`manage.py evaluate_retrieval` does).
+    """
     dot = f".{language}" if language else ""
     corpus = list(_rows(folder, f"corpus{dot}.jsonl"))
     questions = list(_rows(folder, f"queries{dot}.jsonl"))
     relevant = _relevant(folder / f"qrels{dot}.tsv")
-    with _throw_away_workspace() as workspace:
-        names = _take_in(workspace, corpus, progress)
-        ranks = []
-        for at, row in enumerate(questions):
-            wanted = relevant.get(str(row["id"]))
-            if wanted:
-                ranks.append((_ranking(workspace, str(row["text"]), names), wanted))
-            progress("ask", at + 1, len(questions))
+    workspace = Workspace.objects.create(name="evaluation")
+    names = _take_in(workspace, corpus, progress)
+    ranks = []
+    for at, row in enumerate(questions):
+        wanted = relevant.get(str(row["id"]))
+        if wanted:
+            ranks.append((_ranking(workspace, str(row["text"]), names), wanted))
+        progress("ask", at + 1, len(questions))
     if not ranks:
         raise BadSet("no question has a relevant document in the corpus")
     return _score(ranks)
@@ -148,15 +149,3 @@ def _relevant(path: Path) -> dict[str, set[str]]:
         if len(cells) < 3 or cells[-1] != "0":
             relevant[question].add(document)
     return relevant
-
-
-@contextmanager
-def _throw_away_workspace() -> Iterator[Workspace]:
-    workspace = Workspace.objects.create(name="evaluation")
-    try:
-        yield workspace
-    finally:
-        for collection in services.collections_of(workspace):
-            for version in collection.versions.all():
-                engine().drop(version.index_name)
-        workspace.delete()
