@@ -1,8 +1,14 @@
 """Log lines: one event a line, as ``level name message key=value``, with control characters escaped."""
 
 import logging
+import re
 
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+
+# Addresses may hold a secret, and whoever logs a request logs its address: here, uvicorn and Django do.
+_SECRETS = re.compile(
+    r"""(/login/link/|/bot(?=\d+:)|[?&](?:[\w-]*token|secret|key|code|identity)=)[^/?&\s"'<>]+""", re.IGNORECASE
+)
 
 
 class Line(logging.Formatter):
@@ -13,4 +19,9 @@ class Line(logging.Formatter):
         line = f"{self.formatTime(record)} {record.levelname} {record.name} {record.getMessage()}"
         line += "".join(f" {key}={value}" for key, value in sorted(more.items()))
         line = line.replace("\r", "\\r").replace("\n", "\\n")
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return without_secrets(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+
+
+def without_secrets(text: str) -> str:
+    """The text with the secret parts of the addresses in it blanked: sign-in links, tokens of queries and of Telegram."""
+    return _SECRETS.sub(r"\1…", text)

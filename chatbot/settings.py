@@ -230,5 +230,13 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"()": "chatbot.log_lines.Line"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.text("BATON_LOG_LEVEL", "WARNING")},
-    "loggers": {"httpx": {"level": "WARNING"}, "sentence_transformers": {"level": "WARNING"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "sentence_transformers": {"level": "WARNING"},
+        # these come with handlers of their own, which would print addresses with the secrets in them
+        "uvicorn": {"handlers": ["stderr"], "propagate": False},
+        "uvicorn.access": {"handlers": ["stderr"], "propagate": False},
+        "django": {"handlers": []},
+        "django.server": {"handlers": ["stderr"], "propagate": False},
+    },
 }
