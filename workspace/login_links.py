@@ -12,7 +12,11 @@ MINUTES = 30
 
 
 class BadLink(Exception):
-    """The link is unknown, used or out of date."""
+    """The link is unknown, used or out of date. `has_password`: the person it was for can sign in without one."""
+
+    def __init__(self, *, has_password: bool) -> None:
+        self.has_password = has_password
+        super().__init__()
 
 
 def make_login_link(user: User, *, minutes: int = MINUTES) -> str:
@@ -28,11 +32,13 @@ def use_login_link(secret: str) -> User:
     """The person of a link, which is used up by this. Raises `BadLink`."""
     now = timezone.now()
     good = LoginLink.objects.filter(secret_hash=_hash(secret), used_at__isnull=True, expires_at__gt=now)
-    if not good.update(used_at=now):
-        raise BadLink
-    user: User = LoginLink.objects.select_related("user").get(secret_hash=_hash(secret)).user
-    if not user.is_active:
-        raise BadLink
+    used = good.update(used_at=now)
+    link = LoginLink.objects.select_related("user").filter(secret_hash=_hash(secret)).first()
+    if link is None:
+        raise BadLink(has_password=True)  # whoever it is, the page offers both ways
+    user: User = link.user
+    if not used or not user.is_active:
+        raise BadLink(has_password=user.has_usable_password())
     return user
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from chatbot.management.sign_in import sign_in_address
 from chatbot.management.starter_intents import load_starter_intents
 from conversations.models import Inbox
-from workspace.login_links import make_login_link
 from workspace.models import Membership, User, Workspace
 from workspace.roles import Role
 
@@ -31,4 +31,4 @@ class Command(BaseCommand):
             inbox = Inbox.objects.of(workspace).create(name=options["name"], language=options["language"])
             load_starter_intents(workspace)
         self.stdout.write(f"Workspace {workspace.public_id}, inbox {inbox.public_id}")
-        self.stdout.write(f"Sign-in link (once, within half an hour): /login/link/{make_login_link(user)}/")
+        self.stdout.write(f"Sign-in link (once, within half an hour): {sign_in_address(user)}")

@@ -23,8 +23,8 @@ def login_link(request: HttpRequest, secret: str) -> HttpResponse:
         return render(request, "signing_in/link.html")
     try:
         user = use_login_link(secret)
-    except BadLink:
-        return render(request, "signing_in/link.html", {"bad": True}, status=410)
+    except BadLink as bad:
+        return render(request, "signing_in/link.html", {"bad": bad}, status=410)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect("desk")
 
