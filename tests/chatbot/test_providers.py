@@ -4,9 +4,12 @@ import asyncio
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.test import Client
 
 from chatbot import providers
 from chatbot.live.hub import Hub
@@ -21,7 +24,7 @@ from knowledge import services as knowledge
 from knowledge.tasks import HANDLERS
 from tests.serving import serving
 from workspace import leases
-from workspace.models import Workspace
+from workspace.models import User, Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,6 +119,31 @@ def test_the_next_provider_is_asked_when_one_fails_and_quotations_are_the_last(
     assert (turn.source, turn.outcome) == ("extractive", Turn.Outcome.ANSWERED)
     assert "ten days" in said
     assert turn.flags["model_failures"] == ["auth", "content_risk"]
+
+
+def test_a_model_that_fails_is_told_in_words_in_the_terminal_and_at_the_desk(
+    shop: Conversation, servers: Any, mei: User
+) -> None:
+    connect(shop.workspace, servers[1])
+
+    def printed() -> str:
+        out = StringIO()
+        call_command("ask", QUESTION, stdout=out)
+        return out.getvalue()
+
+    servers[0].scripts.append(error(401, "no"))
+    said = printed()
+    assert "(The language model could not be reached: auth. Quoted from the documents)" in said
+    assert "The provider does not accept the key." in said
+    assert "(Written by AI from the documents)" in printed()
+
+    servers[0].scripts.append(error(401, "no"))
+    ask(shop, "Do you ship to Norway?")
+    client = Client()
+    client.force_login(mei)
+    about = client.get(f"/desk/{shop.public_id}/about/").content.decode()
+    assert "Model failed" in about
+    assert "The provider does not accept the key." in about
 
 
 def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came_and_nobody_else_is_asked(

@@ -2,13 +2,16 @@
 
 import asyncio
 import sys
+import textwrap
 from argparse import ArgumentParser
 from contextlib import aclosing
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import override
 
 from chatbot.management.workspaces import add_workspace_argument, chosen_workspace
+from chatbot.provider_check import explain
 from chatbot.providers import close_providers
 from chatbot.replies import pick
 from chatbot.trial_question import stream_question
@@ -22,6 +25,16 @@ from workspace.models import Workspace
 LABELS = {
     "extractive": {"en": "Quoted from the documents", "zh": "摘自文档原文"},
     "generated": {"en": "Written by AI from the documents", "zh": "由 AI 根据文档生成"},
+}
+FAILED = {
+    "extractive": {
+        "en": "The language model could not be reached: {codes}. Quoted from the documents",
+        "zh": "语言模型无法使用：{codes}。摘自文档原文",
+    },
+    "generated": {
+        "en": "Written by AI from the documents, after another model failed: {codes}",
+        "zh": "由 AI 根据文档生成；此前另一模型失败：{codes}",
+    },
 }
 SOURCES = {"en": "Sources", "zh": "来源"}
 
@@ -69,18 +82,29 @@ class Command(BaseCommand):
                         self._write(item.text)
                     else:
                         self._write(item.text.removeprefix(said) + "\n")
-                        self._sources(item, record.language)
+                        self._sources(item, record)
         finally:
             await close_providers()
 
-    def _sources(self, outcome: Outcome, language: str) -> None:
+    def _sources(self, outcome: Outcome, record: Record) -> None:
+        language = record.language
         if outcome.citations:
             self._write(f"\n{pick(SOURCES, language)}:\n")
             for citation in outcome.citations:
                 about = " › ".join(filter(None, (citation.title, citation.heading)))
                 self._write(f"  [{citation.n}] {about}{f' <{citation.url}>' if citation.url else ''}\n")
         if isinstance(outcome, Answered) and outcome.source in LABELS:
-            self._write(f"({pick(LABELS[outcome.source], language)})\n")
+            codes = list(dict.fromkeys(record.failures))
+            labels = FAILED if codes else LABELS
+            self._write(f"({pick(labels[outcome.source], language).format(codes=', '.join(codes))})\n")
+            self._explain(codes, language)
+
+    def _explain(self, codes: list[str], language: str) -> None:
+        """What was wrong with the models that were asked in vain."""
+        with override("zh-hans" if language == "zh" else "en"):
+            for code in codes:
+                self._write(textwrap.fill(f"{code}: {explain(code)}", 100, initial_indent="  ", subsequent_indent="  "))
+                self._write("\n")
 
     def _write(self, text: str) -> None:
         self.stdout.write(text, ending="")

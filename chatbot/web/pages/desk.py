@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from chatbot import handover
 from chatbot.live.hub import hub
 from chatbot.markdown import plain
+from chatbot.provider_check import explain
 from chatbot.runner import runner
 from chatbot.web.access import member_page
 from chatbot.web.errors import sentence
@@ -201,7 +202,12 @@ def _about_context(conversation: Conversation) -> dict[str, Any]:
     names = intent_names(conversation.workspace_id)
     return {
         "turns": [
-            {"row": turn, "intent": names.get(turn.intent, turn.intent), "source": source_name(turn.source)}
+            {
+                "row": turn,
+                "intent": names.get(turn.intent, turn.intent),
+                "source": source_name(turn.source),
+                "failures": {code: explain(code) for code in turn.flags.get("model_failures", ())},
+            }
             for turn in turns
         ],
         "contact": conversation.contact,
