@@ -36,7 +36,9 @@ Answer = tuple[str, int, str]
 
 def production(folder: Path, **more: str) -> dict[str, str]:
     """The environment of a production server that has its data in `folder`."""
-    names = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "DEEPSEEK_", "DJANGO_"))}
+    names = {
+        name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "DEEPSEEK_", "DJANGO_"))
+    }
     return names | {
         "BATON_PRODUCTION": "1",
         "BATON_SECRET_KEY": "a secret of this test, which is long enough: 0123456789 abcdefghi",
