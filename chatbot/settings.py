@@ -1,5 +1,6 @@
 """Every setting, in one plain file, read from the environment. Nothing set at all gives the trial on one machine."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,7 @@ DEEPSEEK_MAX_STREAMS = env.integer("DEEPSEEK_MAX_CONCURRENCY", 200)
 QDRANT_URL = env.text("QDRANT_URL")
 QDRANT_API_KEY = env.text("QDRANT_API_KEY")
 INDEX_DIR = HOME / "index"
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours is the only progress line; read at the first import
 ENCODER = env.text("BATON_ENCODER", "all-MiniLM-L6-v2")  # the one that ships, or any sentence-transformers name or path
 
 # --- what may be fetched inside the owner's own network ("host:port") --------------------------------------------------

@@ -31,9 +31,10 @@ class Command(BaseCommand):
         if not name:
             raise CommandError("Give the collection a name.")
         collection = services.find_or_create_collection(workspace=workspace, name=name)
-        taken = [document for file in files if (document := self._take_in(collection, file))]
+        small = [file for file in files if self._is_small_enough(file)]
+        taken = [document for file in small if (document := self._take_in(collection, file))]
         work_off(workspace, progress=no_progress if options["no_progress"] else ProgressLine())
-        self._report(collection, taken, len(files))
+        self._report(collection, taken, given=len(files), too_large=len(files) - len(small))
 
     def _files(self, path: Path) -> Iterator[Path]:
         if path.is_dir():
@@ -46,18 +47,21 @@ class Command(BaseCommand):
         else:
             raise CommandError(f"There is no file {path}.")
 
-    def _take_in(self, collection: Collection, file: Path) -> Document | None:
+    def _is_small_enough(self, file: Path) -> bool:
         size = file.stat().st_size
         if size > MAX_BYTES:
             self.stderr.write(f"{file}: {WORDS['too_large']} ({size:,} > {MAX_BYTES:,} bytes)")
-            return None
+        return size <= MAX_BYTES
+
+    def _take_in(self, collection: Collection, file: Path) -> Document | None:
+        """None: it is there already."""
         document = services.add_file(collection=collection, name=file.name, data=file.read_bytes())
         if document is None:
             self.stdout.write(f"{file.name}: unchanged")
         return document
 
-    def _report(self, collection: Collection, taken: list[Document], given: int) -> None:
-        failed = 0
+    def _report(self, collection: Collection, taken: list[Document], *, given: int, too_large: int) -> None:
+        failed, unchanged = too_large, given - too_large - len(taken)
         for document in taken:
             document.refresh_from_db()
             if document.status == Document.Status.FAILED:
@@ -68,7 +72,8 @@ class Command(BaseCommand):
         version = collection.versions.order_by("-number").first()
         pieces = version.chunks if version else 0
         self.stdout.write(
-            f"{collection.name}: {len(taken) - failed} of {given} files taken in, version {collection.version} is live "
+            f"{collection.name}: {given - failed - unchanged} of {given} files taken in"
+            f"{f', {unchanged} unchanged' if unchanged else ''}, version {collection.version} is live "
             f"with {pieces:,} pieces."
         )
         if failed:
