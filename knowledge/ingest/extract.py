@@ -9,8 +9,10 @@ import gzip
 import io
 import json
 import re
+import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -49,6 +51,7 @@ BROKEN_BOOK = (  # what openpyxl, two XML parsers (SyntaxError) and zipfile (Run
     zlib.error,
 )
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATOR = re.compile(r"\s*(?:\r?\n|\|)\s*")
 
 
@@ -249,8 +252,34 @@ def _column(header: Iterable[str], names: set[str]) -> int | None:
 
 
 def _decode(data: bytes) -> str:
-    """The text of a file in whatever encoding it has; a binary file is not text."""
-    if b"\x00" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    """The text of a file in whatever encoding it has; a binary file is not text, whatever its bytes can be read as."""
+    text = _decoded(data)
+    if not _is_printable(text) or (data.startswith(_UTF_16_MARKS) and not _is_in_few_scripts(text)):
+        raise Unreadable("not_what_it_says", "binary")
+    return text
+
+
+def _is_printable(text: str) -> bool:
+    return sum(1 for character in text if not (character.isprintable() or character.isspace())) <= len(text) / 5
+
+
+def _is_in_few_scripts(text: str) -> bool:
+    """Chance bytes read as UTF-16 give letters of many scripts, and rare ones; what people write has one or two of them."""
+    letters = [character for character in text if ord(character) > 127 and unicodedata.category(character)[0] in "LM"]
+    scripts = Counter(_script(character) for character in letters if not "\ufe00" <= character <= "\ufe0f")
+    rare = scripts.pop("rare", 0)
+    return sum(count for _, count in scripts.most_common(2)) >= (scripts.total() + rare) * 0.8
+
+
+def _script(letter: str) -> str:
+    if "\u3400" <= letter <= "\u4dbf":
+        return "rare"
+    name = unicodedata.name(letter, "rare").split()[0].split("-")[0]
+    return "CJK" if name in {"HIRAGANA", "KATAKANA", "HALFWIDTH", "FULLWIDTH"} else name
+
+
+def _decoded(data: bytes) -> str:
+    if b"\x00" in data and not data.startswith(_UTF_16_MARKS):
         raise Unreadable("not_what_it_says", "binary")
     if data.startswith((b"%PDF-", b"PK\x03\x04")):
         raise Unreadable("not_what_it_says", "PDF" if data.startswith(b"%") else "ZIP")

@@ -193,6 +193,27 @@ class TestFilesThatLie:
     def test_a_file_that_is_not_what_its_name_says_is_refused(self, name: str, data: bytes) -> None:
         assert refusal(name, data) == "not_what_it_says"
 
+    @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.csv", "a.jsonl"])
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"\xff\xfe\x00\x01\x02\x03\x04\x05\x06\x07",
+            b"\xff\xfe" + random.Random(3).randbytes(8),
+            b"\xfe\xff" + random.Random(4).randbytes(400),
+            bytes(range(1, 9)) * 4,
+        ],
+    )
+    def test_bytes_that_are_no_text_are_refused_even_with_a_mark_of_utf_16(self, name: str, data: bytes) -> None:
+        assert refusal(name, data) in {"not_what_it_says", "unknown_encoding"}
+
+    @pytest.mark.parametrize(
+        "text",
+        ["Ünïcode – “quoted” text, 5 €", "退款需要七天。", "返品は７日以内です。「はい」", "Возврат — 7 дней", "🙂 ok"],
+    )
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-8"])
+    def test_what_people_write_is_read(self, text: str, encoding: str) -> None:
+        assert extract("a.txt", text.encode(encoding)).markdown == text
+
     def test_a_page_named_as_a_table_has_no_faq(self) -> None:
         assert refusal("page.csv", PAGE) == "no_faq_header"
 
