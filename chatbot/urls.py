@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from chatbot.web import health, webhooks
 from chatbot.web.api import api
-from chatbot.web.pages import analytics, costs, desk, files, knowledge, shop, signing_in, widget
+from chatbot.web.pages import analytics, costs, desk, files, icon, knowledge, shop, signing_in, widget
 
 urlpatterns = [
     path("", signing_in.home),
@@ -53,6 +53,7 @@ urlpatterns = [
     # programs
     path("api/v1/", api.urls),
     path("webhooks/<str:inbox>/", webhooks.Webhook.as_view(), name="webhook"),
+    path("favicon.ico", icon.favicon),
     path("healthz", health.alive),
     path("readyz", health.ready),
 ]

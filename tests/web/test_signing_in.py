@@ -55,3 +55,14 @@ def test_a_used_link_says_what_to_do(language: str, advice: str, client: Client,
     mei.set_password("a long password")
     mei.save()
     assert 'href="/login/"' in client.post(link).content.decode()
+
+
+@pytest.mark.parametrize("page", ["/login/", "/admin/login/"])
+def test_every_page_has_the_mark_as_its_icon(page: str, client: Client) -> None:
+    assert '<link rel="icon" href="/static/shared/mark.svg"' in client.get(page).content.decode()
+
+
+def test_the_icon_is_there_for_programs_that_do_not_look_at_the_page(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/svg+xml")
+    assert b"<svg" in answer.content
