@@ -45,17 +45,17 @@ export class Stream {
   }
 
   #showOpen() {
-    const rest = this.text.slice(this.closed).join("").replace(/^\s+/, "");
+    const rest = this.text.slice(this.closed).join("").replace(/^\s+/, "").replace(HALF_CITATION, "").replace(HALF_LINK, "$1");
     const nodes = [];
     let last = 0;
     for (const mark of rest.matchAll(MARKS)) {
       nodes.push(document.createTextNode(rest.slice(last, mark.index)));
       if (mark[2]) nodes.push(make("strong", { text: mark[2] }));
       else if (mark[3]) nodes.push(make("code", { text: mark[3] }));
-      else if (mark[4]) nodes.push(make("u", { text: mark[4] }));
+      else if (mark[4]) nodes.push(make("u", { text: mark[4].replace(/[*_`]{1,2}/g, "") }));
       last = mark.index + mark[0].length;
     }
-    nodes.push(document.createTextNode(rest.slice(last).replace(HALF_CITATION, "").replace(HALF_LINK, "$1")));
+    nodes.push(document.createTextNode(rest.slice(last)));
     this.open.replaceChildren(...nodes, this.caret);
     this.open.classList.toggle("pre", rest.includes("\n"));
   }

@@ -7,11 +7,31 @@
 export function localise(root) {
   const language = document.documentElement.lang || undefined;
   for (const element of root.querySelectorAll("time[datetime]")) {
-    const at = new Date(/** @type {HTMLTimeElement} */ (element).dateTime);
-    if (Number.isNaN(at.getTime())) continue;
-    element.textContent = element.hasAttribute("data-since") ? since(at, language) : clock(at, language);
-    element.setAttribute("title", at.toLocaleString(language));
+    show(/** @type {HTMLTimeElement} */ (element), language);
   }
+}
+
+/**
+ * One <time datetime>.
+ * @param {HTMLTimeElement} element
+ * @param {string | undefined} language
+ */
+export function show(element, language) {
+  const at = new Date(element.dateTime);
+  if (Number.isNaN(at.getTime())) return;
+  element.textContent = element.hasAttribute("data-since") ? since(at, language) : clock(at, language);
+  element.title = format(language, { dateStyle: "medium", timeStyle: "short" }).format(at);
+}
+
+/** Making one costs more than a thousand uses. @type {Map<string, Intl.DateTimeFormat>} */
+const formats = new Map();
+
+/** @param {string | undefined} language @param {Intl.DateTimeFormatOptions} form */
+function format(language, form) {
+  const key = language + JSON.stringify(form);
+  const made = formats.get(key) ?? new Intl.DateTimeFormat(language, form);
+  formats.set(key, made);
+  return made;
 }
 
 /**
@@ -22,7 +42,7 @@ export function clock(at, language) {
   const today = new Date().toDateString() === at.toDateString();
   /** @type {Intl.DateTimeFormatOptions} */
   const form = { hour: "2-digit", minute: "2-digit", ...(today ? {} : { month: "short", day: "numeric" }) };
-  return new Intl.DateTimeFormat(language, form).format(at);
+  return format(language, form).format(at);
 }
 
 /**

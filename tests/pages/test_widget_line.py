@@ -12,6 +12,7 @@ from chatbot.live.hub import hub
 from conversations import services
 from conversations.models import Author, Conversation, Event, Inbox, Message, Turn
 from conversations.services import TurnResult
+from tests.attacks import ATTACKS
 from tests.pages.test_widget import ask, open_panel
 from workspace.models import User
 
@@ -167,8 +168,9 @@ def test_live_text_is_on_the_screen_within_150_ms(page: Page, bare_site: str, ba
         log = on_loop(hub().open, conversation.public_id, f"trn_{turn}", conversation.epoch)
         began = time.time() * 1000
         on_loop(hub().write, log, word)
-        page.wait_for_function("window.at")
-        took.append(page.evaluate("window.at") - began)
+        while not (at := page.evaluate("window.at")):
+            page.wait_for_timeout(20)
+        took.append(at - began)
         on_loop(hub().close, log)
     assert statistics.median(took) <= 150, took
 
@@ -210,8 +212,19 @@ def test_two_tabs_show_the_same_conversation(page: Page, bare_site: str, bare_in
     assert Conversation.every.count() == 1
 
 
-def test_a_thousand_messages_are_drawn_in_100_ms(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+def test_a_thousand_messages_are_drawn_at_once(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
     conversation = begin(page, bare_site, bare_inbox)
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable")
+
+    def spent() -> float:
+        metrics = {each["name"]: each["value"] for each in cdp.send("Performance.getMetrics")["metrics"]}
+        return metrics["ScriptDuration"] + metrics["LayoutDuration"] + metrics["RecalcStyleDuration"]
+
+    page.reload()
+    expect(page.locator("body")).to_have_attribute("data-holder", "agent")
+    page.wait_for_timeout(300)
+    empty = spent()
     many = 1_000
     first = conversation.last_seq + 5
     shared = {"workspace_id": conversation.workspace_id, "conversation": conversation}
@@ -223,18 +236,10 @@ def test_a_thousand_messages_are_drawn_in_100_ms(page: Page, bare_site: str, bar
         for number in range(many)
     )
     Conversation.every.update(last_seq=first + many)
-    cdp = page.context.new_cdp_session(page)
-    cdp.send("Performance.enable")
-
-    def spent() -> float:
-        metrics = {each["name"]: each["value"] for each in cdp.send("Performance.getMetrics")["metrics"]}
-        return metrics["ScriptDuration"] + metrics["LayoutDuration"] + metrics["RecalcStyleDuration"]
-
     page.reload()
     expect(page.locator(".message.visitor")).to_have_count(many, timeout=30_000)
     page.wait_for_timeout(300)
-    print("spent", spent())
-    assert spent() <= 1.0
+    assert spent() - empty <= 0.3  # with the whole suite beside it
 
 
 def test_a_click_reaches_the_text_box_within_600_ms(browser: Browser, bare_site: str, bare_inbox: Inbox) -> None:
@@ -335,3 +340,56 @@ def test_who_took_the_line_is_seen_and_when_the_bot_is_back(
     expect(page.locator("body")).to_have_attribute("data-holder", "bot")
     expect(page.locator(".notice.bot")).to_have_count(1)
     expect(page.locator("#person")).to_be_visible()
+
+
+def test_nothing_in_an_answer_runs_or_loads_while_it_is_written_or_after(
+    page: Page, bare_site: str, bare_inbox: Inbox, console
+) -> None:
+    conversation = begin(page, bare_site, bare_inbox)
+    elsewhere: list[str] = []
+    page.on("request", lambda request: elsewhere.append(request.url) if bare_site not in request.url else None)
+    log = on_loop(hub().open, conversation.public_id, "trn_live", conversation.epoch)
+    for text in ATTACKS:
+        on_loop(hub().write, log, f"{text}\n\n")
+    on_loop(hub().write, log, "the end")
+    expect(page.locator("#log")).to_contain_text("the end", timeout=10_000)
+    on_loop(hub().close, log)
+    services.hand_back(conversation_id=conversation.pk, agent=User.objects.get(username="mei"))
+    added = services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="q")
+    text = "\n\n".join([*ATTACKS, "```sh\nmake run\n```", "See [the guide](https://shop.example/guide)."])
+    services.finish_turn(turn_id=added.turn.pk, result=TurnResult(Turn.Outcome.ANSWERED, text, kind="generated"))
+    answer = page.locator(".message.bot").last
+    expect(answer).to_contain_text("make run", timeout=10_000)
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hacked") is None
+    assert elsewhere == []
+    assert (
+        page.locator(".bubble script, .bubble img, .bubble iframe, .bubble svg:not(.icon), .bubble style").count() == 0
+    )
+    guide = answer.get_by_role("link", name="the guide")
+    assert (guide.get_attribute("target"), guide.get_attribute("rel")) == ("_blank", "noopener noreferrer nofollow")
+
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    answer.get_by_role("button", name="Copy the code").last.click()
+    expect(page.locator("#live")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()").strip() == "make run"
+
+
+def test_marks_of_a_link_are_not_seen_while_it_is_written(
+    page: Page, bare_site: str, bare_inbox: Inbox, console
+) -> None:
+    conversation = begin(page, bare_site, bare_inbox)
+    page.evaluate(
+        """() => { window.seen = [];
+          new MutationObserver(() => seen.push(document.querySelector('.caret')?.parentElement.textContent))
+          .observe(document.getElementById('log'), {subtree: true, childList: true, characterData: true}) }"""
+    )
+    log = on_loop(hub().open, conversation.public_id, "trn_link", conversation.epoch)
+    for letter in "See [the **guide**](https://shop.example/guide) and **more** of it [1]":
+        on_loop(hub().write, log, letter)
+        page.wait_for_timeout(20)
+    page.wait_for_timeout(200)
+    on_loop(hub().close, log)
+    seen = [text for text in page.evaluate("seen") if text]
+    assert len(seen) > 10
+    assert not [text for text in seen if "http" in text or "](" in text or "**" in text]

@@ -110,3 +110,14 @@ def test_a_message_left_by_a_robot_or_from_another_site_is_refused(inbox: Inbox)
         assert answer.status_code == 400
     assert Conversation.every.count() == 0
     assert Client().post(path, good, headers={"Origin": "http://testserver"}).status_code == 200
+
+
+def test_a_flood_of_left_messages_is_stopped(inbox: Inbox, monkeypatch) -> None:
+    monkeypatch.setattr("chatbot.web.pages.widget.MOST_LEFT_AN_HOUR", 2)
+    path = f"/chat/{inbox.public_id}/message/"
+    answers = [
+        Client().post(path, {"email": "a@example.com", "message": "hi"}, headers={"Origin": "http://testserver"})
+        for _ in range(3)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 400]
+    assert b"a lot at once" in answers[2].content

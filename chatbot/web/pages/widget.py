@@ -1,5 +1,6 @@
 """What the widget loads from us: its loader, its frame, its session, and the passages behind citations."""
 
+import datetime as dt
 import gzip
 import json
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import override
@@ -28,13 +30,15 @@ from chatbot.web.errors import sentence
 from chatbot.web.visitor_cookie import clear_visitor_cookie, cookie_name, set_visitor_cookie
 from chatbot.web.widget_texts import widget_texts
 from conversations import identity, prechat, services
-from conversations.models import Contact, Conversation, Inbox
+from conversations.models import Contact, Conversation, Inbox, Message
 from conversations.pictures import ACCEPTED
 from knowledge.models import Chunk, Entry
 
 LOADER_SECONDS = 600
 MAX_BODY = 16_384
 MOST_SUGGESTIONS = 5
+MOST_LEFT_AN_HOUR = 60
+FORM_ID = "form"
 LANGUAGES = {"en": "en", "zh": "zh-hans"}
 
 
@@ -160,6 +164,8 @@ def leave_message(request: HttpRequest, inbox: str) -> HttpResponse:
         problem = ""
         if origin.netloc != request.get_host() or request.POST.get("website"):  # the second is for robots to fill in
             problem = sentence("malformed")
+        elif _many_messages_left(found):
+            problem = sentence("rate")
         elif not given["message"]:
             problem = sentence("empty")
         elif len(given["message"]) > services.MAX_TEXT or len(given["name"]) > prechat.LONGEST:
@@ -348,8 +354,16 @@ def _wait_for_person(found: Inbox, given: Mapping[str, str], language: str) -> N
         conversation = services.open_conversation(inbox=found, contact=contact, language=language)
         services.request_person(conversation_id=conversation.pk)
         services.add_visitor_message(
-            conversation_id=conversation.pk, text=given["message"], client_id="form", language=language
+            conversation_id=conversation.pk, text=given["message"], client_id=FORM_ID, language=language
         )
+
+
+def _many_messages_left(found: Inbox) -> bool:
+    hour_ago = timezone.now() - dt.timedelta(hours=1)
+    left = Message.objects.of(found.workspace_id).filter(
+        conversation__inbox=found, client_id=FORM_ID, created_at__gte=hour_ago
+    )
+    return left.count() >= MOST_LEFT_AN_HOUR
 
 
 def _refused(code: str, status: int) -> JsonResponse:

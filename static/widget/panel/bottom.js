@@ -8,7 +8,6 @@ export class Bottom {
     this.button = /** @type {HTMLElement} */ (document.getElementById("down"));
     this.stuck = true;
     this.own = 0;
-    this.due = false;
     this.box.addEventListener("scroll", () => {
       if (Math.abs(this.box.scrollTop - this.own) < 2) return; // our own move
       this.stuck = this.#distance() < NEAR;
@@ -18,25 +17,20 @@ export class Bottom {
       this.go();
       this.box.focus({ preventScroll: true });
     });
-    new ResizeObserver(() => this.stuck && this.#move()).observe(this.box);
-  }
-
-  /** Something was added: look once, however much is added at once. */
-  keep() {
-    if (this.due) return;
-    this.due = true;
-    requestAnimationFrame(() => {
-      this.due = false;
+    // whatever grows, it is looked at once a frame
+    const watch = new ResizeObserver(() => {
       if (this.stuck) this.#move();
       else this.button.hidden = this.#distance() < NEAR;
     });
+    watch.observe(this.box);
+    watch.observe(/** @type {Element} */ (this.box.firstElementChild));
   }
 
   /** Down, whatever the reader was reading. */
   go() {
     this.stuck = true;
     this.button.hidden = true;
-    this.keep();
+    this.#move();
   }
 
   #move() {

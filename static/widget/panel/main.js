@@ -63,7 +63,7 @@ const socket = new Socket(config.socket, {
     if (state === "closed" && code === 4003) {
       view.connection("refused");
       composer.lock();
-    } else view.connection(state === "lost" ? "lost" : state === "open" ? "open" : "");
+    } else if (state !== "connecting") view.connection(state === "closed" ? "" : state);
   },
 });
 // another tab of this browser has begun to talk: this one follows
@@ -84,7 +84,6 @@ addEventListener("message", (event) => {
   if (event.source !== parent || event.source === window || event.data?.baton !== 1) return;
   const { type, value } = event.data;
   if (type === "opened") {
-    view.bottom.keep();
     if (asking()) form().then((each) => each.focus());
     else composer.focus();
   } else if (type === "say") speak(String(value));
@@ -111,10 +110,11 @@ function frame(message) {
       for (const id of outbox.keys()) put(id);
       break;
     case "pong":
-      view.replaying = false;
+      view.replayed();
       askForRating();
       break;
     case "event":
+      if (message.seq <= after) break; // told already
       after = message.seq;
       event(message);
       break;
@@ -209,7 +209,6 @@ async function waiting(message) {
   card.draw(message);
   place("queue").hidden = view.status !== "queued";
   view.announce(card.words(message));
-  view.bottom.keep();
 }
 
 /** At the end, once. */
@@ -229,7 +228,6 @@ async function askForRating() {
     whenOpen({ type: "rating", score, comment });
   });
   card.hidden = view.status !== "resolved";
-  view.bottom.keep();
 }
 
 /** A file is in the record. @param {any} happened */
@@ -238,7 +236,6 @@ function sent({ file, at }) {
   files().then((all) => {
     all.arrived(file.client_id);
     item.append(all.bubble(file));
-    view.bottom.keep();
   });
   if (view.status !== "bot" || view.replaying || toldAboutFiles) return;
   toldAboutFiles = true;

@@ -16,15 +16,20 @@ export function thumbs(config, send) {
       if (button.getAttribute("aria-pressed") === "true") return;
       press(group, value);
       send(value);
-      reason.replaceChildren(...(value < 0 ? [why(config, (text) => (send(-1, text), thank()))] : [thanks()]));
-      if (value < 0) reason.querySelector("input")?.focus();
+      if (value > 0) reason.replaceChildren(thanks());
+      else askWhy();
     });
     return button;
   });
   const thanks = () => put(config, make("span", { class: "muted" }), "thanks");
-  const thank = () => {
-    reason.replaceChildren(thanks());
-    buttons[1].focus();
+  const askWhy = async () => {
+    const { why } = await import("./reason.js");
+    reason.replaceChildren(why(config, (text) => {
+      send(-1, text);
+      reason.replaceChildren(thanks());
+      buttons[1].focus();
+    }));
+    reason.querySelector("input")?.focus();
   };
   const reason = make("div", { class: "reason" });
   const group = make("span", { class: "thumbs", role: "group" }, ...buttons);
@@ -35,17 +40,4 @@ export function thumbs(config, send) {
 /** @param {Element} group @param {number} value */
 export function press(group, value) {
   for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Number(button.dataset.value) === value));
-}
-
-/** @param {any} config @param {(text: string) => void} send */
-function why(config, send) {
-  const input = make("input", { type: "text", maxlength: "1000", dir: "auto" });
-  put(config, input, "why", {}, "aria-label");
-  put(config, input, "why", {}, "placeholder");
-  const form = make("form", {}, input, put(config, make("button", { class: "quick bot", type: "submit" }), "send"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (input.value.trim()) send(input.value.trim());
-  });
-  return form;
 }

@@ -10,10 +10,9 @@ import { put, say } from "./words.js";
  * @param {any} config
  * @param {{n: number, passage: string, title: string, heading: string}[]} citations
  * @param {(id: string) => Promise<any>} fetchPassage
- * @param {() => void} grown called when the page got longer
  * @returns {Sources}
  */
-export function sources(config, citations, fetchPassage, grown) {
+export function sources(config, citations, fetchPassage) {
   const place = make("div", { class: "place" });
   let shown = 0;
 
@@ -32,7 +31,6 @@ export function sources(config, citations, fetchPassage, grown) {
     const found = await fetchPassage(citation.passage).catch(() => ({ text: say(config, "offline") }));
     if (shown !== n) return;
     place.replaceChildren(card(config, found, () => show(n)));
-    grown();
   }
 
   function mark() {

@@ -1,7 +1,7 @@
 // What the visitor sees of the conversation: bubbles, notices, sources. Nothing here talks to the server.
 import { fill, icon, make, outward, ownDirection } from "../../shared/safe.js";
 import { Stream } from "../../shared/stream.js";
-import { clock } from "../../shared/times.js";
+import { show } from "../../shared/times.js";
 import { Bottom } from "./bottom.js";
 import { press, thumbs } from "./opinion.js";
 import { cite, sources } from "./sources.js";
@@ -45,6 +45,14 @@ export class View {
     this.question = null;
     /** @type {HTMLElement | null} */
     this.answer = null;
+    /** Buttons of the last question and the last answer. @type {HTMLElement[]} */
+    this.offered = [];
+  }
+
+  /** All that was missed has been told. */
+  replayed() {
+    this.replaying = false;
+    this.#offer();
   }
 
   /** Another conversation, or none yet. */
@@ -165,7 +173,7 @@ export class View {
     if (this.stream?.turn === turn) return;
     this.item?.remove();
     for (const offer of this.log.querySelectorAll(".go-on")) offer.remove();
-    const bubble = make("div", { class: "bubble prose" });
+    const bubble = make("div", { class: "bubble prose", dir: "auto" });
     this.stream = new Stream(turn, bubble);
     bubble.replaceChildren(make("span", { class: "dots", "aria-hidden": "true" }, make("i"), make("i"), make("i")));
     this.item = this.#item("bot", { key: "ai_label" }, bubble);
@@ -181,7 +189,6 @@ export class View {
     const stream = /** @type {Stream} */ (this.stream);
     if (!stream.at) stream.body.replaceChildren(stream.open);
     stream.add(frame);
-    this.bottom.keep();
   }
 
   /** What to ask for after a reconnect. */
@@ -204,7 +211,6 @@ export class View {
       });
       const offer = make("li", { class: "go-on" }, go);
       item.after(offer);
-      this.bottom.keep();
     }
     this.#offer();
   }
@@ -272,7 +278,6 @@ export class View {
     this.#forget();
     this.answer = item;
     this.#among(item, message.of);
-    this.bottom.keep();
     this.announce(heard);
   }
 
@@ -284,7 +289,6 @@ export class View {
     if (all.length < 2) return;
     const show = (/** @type {number} */ at) => {
       all.forEach((each, n) => (each.hidden = n !== at));
-      this.bottom.keep();
     };
     all.forEach((each, at) => {
       each.querySelector(".variants")?.remove();
@@ -311,7 +315,7 @@ export class View {
     if (message.kind === "extractive") under.append(put(this.config, make("span"), "quoted"));
     if (message.kind === "generated") under.append(put(this.config, make("span"), "generated"));
     if (message.citations?.length) {
-      const list = sources(this.config, message.citations, this.on.passage, () => this.bottom.keep());
+      const list = sources(this.config, message.citations, this.on.passage);
       cite(this.config, bubble, message.citations, list);
       item.append(make("div", { class: "chips" }, ...list.chips), list.place);
     }
@@ -325,10 +329,7 @@ export class View {
       });
       item.append(make("div", { class: "chips" }, button));
     } else if (message.turn && message.state === "complete") {
-      const { group, reason } = thumbs(this.config, (value, why) => {
-        this.on.judge(message.id, value, why);
-        this.bottom.keep();
-      });
+      const { group, reason } = thumbs(this.config, (value, why) => this.on.judge(message.id, value, why));
       item.append(make("div", { class: "acts" }, group), reason);
     }
   }
@@ -358,8 +359,8 @@ export class View {
 
   /** What may be done with the last question and the last answer, while the bot holds the line. */
   #offer() {
-    for (const button of this.log.querySelectorAll(".edit, .again")) button.remove();
-    if (this.status !== "bot" || this.stream) return;
+    for (const button of this.offered.splice(0)) button.remove();
+    if (this.status !== "bot" || this.stream || this.replaying) return;
     const { question, answer } = this;
     if (question?.dataset.id) {
       const button = make("button", { class: "tool edit", type: "button" }, icon("edit"));
@@ -367,6 +368,7 @@ export class View {
       put(this.config, button, "edit", {}, "title");
       button.addEventListener("click", () => this.on.edit(question.dataset.id ?? "", question.querySelector(".bubble")?.textContent ?? ""));
       question.append(button);
+      this.offered.push(button);
     }
     if (question && answer?.dataset.turn && answer.dataset.of === question.dataset.id) {
       const button = make("button", { class: "tool again", type: "button" }, icon("again"));
@@ -378,6 +380,7 @@ export class View {
       });
       const acts = answer.querySelector(".acts") ?? answer.appendChild(make("div", { class: "acts" }));
       acts.append(button);
+      this.offered.push(button);
     }
   }
 
@@ -407,9 +410,9 @@ export class View {
   /** @param {HTMLElement} item @param {string} [at] */
   #stamp(item, at) {
     if (!at) return;
-    const language = document.documentElement.lang;
-    const moment = new Date(at);
-    item.firstElementChild?.append(" ", make("time", { datetime: at, dir: "auto", title: moment.toLocaleString(language), text: clock(moment, language) }));
+    const time = make("time", { datetime: at, dir: "auto" });
+    show(time, document.documentElement.lang);
+    item.firstElementChild?.append(" ", time);
   }
 
   /** @param {string} id @param {...Node} nodes */
@@ -424,6 +427,5 @@ export class View {
   #put(item, mine = false) {
     this.log.append(item);
     if (mine) this.bottom.go();
-    else this.bottom.keep();
   }
 }

@@ -1,0 +1,52 @@
+"""An answer's Markdown on its way to the widget: whatever a document or a model says, nothing in it runs or loads."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from chatbot.markdown import closed_blocks, render, render_cut
+from tests.attacks import ATTACKS
+
+TAGS = {
+    "p", "br", "strong", "em", "s", "code", "pre", "ul", "ol", "li", "blockquote", "a",
+    "table", "thead", "tbody", "tr", "th", "td", "hr", "h3", "h4", "h5", "h6",
+}  # fmt: skip
+ATTRIBUTES = {"href", "rel", "target", "start", "align", "title"}
+
+
+class Reader(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in TAGS:
+            self.found.append(tag)
+        for name, value in attrs:
+            if name not in ATTRIBUTES:
+                self.found.append(name)
+            if name == "href" and not (value or "").lower().startswith(("http://", "https://", "mailto:", "tel:")):
+                self.found.append(value or "")
+        if tag == "a" and ("rel", "noopener noreferrer nofollow") not in attrs:
+            self.found.append("a link without rel")
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(data)
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(set(ATTACKS)) >= 60
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_nothing_that_runs_or_loads_is_left(text: str) -> None:
+    for html in (render(text), render_cut(text), closed_blocks(f"{text}\n\nend\n\n")[1]):
+        assert Reader(html).found == []
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_nor_when_it_is_cut_anywhere(text: str) -> None:
+    for at in range(1, len(text)):
+        assert Reader(render_cut(text[:at])).found == []
