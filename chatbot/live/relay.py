@@ -95,6 +95,9 @@ class Relay:
         announced = []
         for log in logs:
             key, at = f"turn:{log.turn}", self._written.get(log.turn)
+            if at is None and (log.ended or log.frozen):
+                del self._own[log.turn]  # over before anybody else heard of it; the record has what there is
+                continue
             if at is None:
                 announced.append(log)
                 pipeline.set(f"running:{log.conversation}", log.turn, ex=ALIVE_S)
@@ -118,7 +121,7 @@ class Relay:
         layer = get_channel_layer()
         for log in announced:
             message = {"type": "turn.running", "conversation": log.conversation, "turn": log.turn, "epoch": log.epoch}
-            await layer.group_send(GROUP, message)
+            await layer.group_send(GROUP, message | {"by": self._name})
 
     # --- what runs elsewhere, to watchers here ---
     def _watched(self, conversation: str) -> None:
@@ -146,8 +149,12 @@ class Relay:
         task.add_done_callback(over)
 
     async def _following_turn(self, conversation: str, turn: str, epoch: int) -> None:
-        log = self._hub.open(conversation, turn, epoch)
+        """A call to follow may come late: what is over by then is not begun again, for the line may be somebody else's."""
         last: Any = "0"
+        with contextlib.suppress(*redis_pool.Unavailable):
+            if await redis_pool.async_redis().get(f"running:{conversation}") != turn:
+                return
+        log = self._hub.open(conversation, turn, epoch)
         try:
             while not log.frozen:
                 found: Any = await redis_pool.async_redis().xread({f"turn:{turn}": last}, block=1_000, count=500)
@@ -184,7 +191,7 @@ class Relay:
         match message["type"]:
             case "doorbell.rung":
                 self._hub.hear(Doorbell(**message["bell"]))
-            case "turn.running":
+            case "turn.running" if message["by"] != self._name:
                 self._follow(message["conversation"], message["turn"], message["epoch"])
             case "line.hold":
                 log = self._hub.running(message["conversation"])

@@ -8,6 +8,7 @@ import pytest
 from chatbot.live import relay as relay_module
 from chatbot.live.hub import Hub
 from chatbot.live.relay import Relay
+from tests.environment import PRODUCTION
 
 
 class DeafLayer:
@@ -44,3 +45,69 @@ def test_a_relay_whose_cancellation_was_swallowed_still_stops(monkeypatch: pytes
 
     asyncio.run(live_and_stop())
     assert layer.swallowed == 1
+
+
+class Rooms:
+    """A channel layer that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+
+class Eye:
+    def __init__(self) -> None:
+        self.frames: list[str] = []
+
+    async def send_live(self, frame: str) -> None:
+        self.frames.append(frame)
+
+    def rung(self, bell: Any) -> None:
+        pass
+
+
+@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+@pytest.mark.parametrize("whose", ["own", "another's"])
+def test_a_late_call_to_follow_begins_nothing_that_is_over(monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
+    """The answer is held between being announced to other processes and the announcement's arrival."""
+    rooms = Rooms()
+    monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
+
+    async def hold_and_hear() -> list[str]:
+        hub, elsewhere, eye = Hub(), Hub(), Eye()
+        writer, reader = Relay(hub), Relay(elsewhere)
+        hub.on_opened(writer._opened)
+        hub.watch("cnv_1", eye) if whose == "own" else elsewhere.watch("cnv_1", eye)
+        log = hub.open("cnv_1", "trn_1", 1)
+        hub.write(log, "Refunds take")
+        await writer._write()
+        await hub.hold_here("cnv_1")
+        await writer._write()
+        await asyncio.sleep(0.05)
+        seen = len(eye.frames)
+        (announced,) = rooms.sent
+        await (writer if whose == "own" else reader)._heard(announced)
+        await asyncio.sleep(0.2)
+        return eye.frames[seen:]
+
+    assert asyncio.run(hold_and_hear()) == []
+
+
+@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+def test_an_answer_that_is_over_before_it_was_announced_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = Rooms()
+    monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
+
+    async def hold_first() -> None:
+        hub = Hub()
+        writer = Relay(hub)
+        hub.on_opened(writer._opened)
+        log = hub.open("cnv_2", "trn_2", 1)
+        hub.write(log, "Refunds take")
+        await hub.hold_here("cnv_2")
+        await writer._write()
+
+    asyncio.run(hold_first())
+    assert rooms.sent == []
