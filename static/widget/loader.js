@@ -69,7 +69,7 @@
   let ready = false;
   let shown = false;
   let frame = null;
-  let waiting = []; // for the frame, until it is there
+  let waiting = [];
   const said = {}; // what a frame must know whenever it begins
   const heard = {};
   const stored = (name, ...value) => {
@@ -95,7 +95,6 @@
       }
     });
   const unknown = (name) => console.warn(`Baton: there is no "${String(name)}"`);
-
   const load = () => {
     if (frame) return;
     const src = `${origin}/widget/${inbox}/?language=${encodeURIComponent(language)}${rtl ? "&dir=rtl" : ""}`;
@@ -114,10 +113,9 @@
     button.setAttribute("aria-label", shown ? close : open + (number ? ` (${number} ${unread})` : ""));
     badge.hidden = shown || !number;
     badge.textContent = number;
-    fit();
+    fitScreen();
   };
-  // a phone's keyboard covers a part of the page
-  const fit = () => {
+  const fitScreen = () => {
     const { scale, height, offsetTop } = visualViewport;
     const full = matchMedia("(max-width: 480px), (max-height: 420px)").matches && scale === 1;
     if (!frame) return;
@@ -211,17 +209,19 @@
       emit("shutdown");
     } else if (type === "error" || type === "identified") emit(type, value);
   });
-  // another tab has counted or read
+  // another tab has counted or read; one that is behind is not asked
   addEventListener("storage", ({ key }) => {
-    if (key !== memory) return;
-    kept = recall();
-    if (shown) kept.unread = 0;
+    const other = recall();
+    if (key !== memory || (other.talked && other.last < kept.last)) return;
+    if (shown) other.unread = 0;
+    else if (other.last === kept.last) other.unread = Math.min(other.unread, kept.unread);
+    kept = other;
     draw();
   });
-  visualViewport.addEventListener("resize", fit);
-  visualViewport.addEventListener("scroll", fit);
+  visualViewport.addEventListener("resize", fitScreen);
+  visualViewport.addEventListener("scroll", fitScreen);
 
-  // beside the body, not in it: sites swap that
+  // beside the body: sites swap that
   const place = () => chat.isConnected || page.append(chat);
   place();
   new MutationObserver(place).observe(page, { childList: true });

@@ -357,8 +357,12 @@ function note(data) {
 
 /** @param {string} token */
 async function vouched(token) {
-  const { identify } = await import("./identify.js");
-  const found = await identify(session, token).catch(() => ({ code: "offline", text: say(config, "offline") }));
+  const before = Promise.all([session.naming, session.starting]);
+  session.naming = before
+    .then(() => import("./identify.js"))
+    .then(({ identify }) => identify(session, token))
+    .catch(() => ({ code: "offline", text: say(config, "offline") }));
+  const found = await session.naming;
   if (typeof found === "object") {
     tell("error", { code: found.code, text: found.text });
     return;
@@ -367,8 +371,11 @@ async function vouched(token) {
   tell("identified");
   if (found === "same") return;
   after = 0;
-  outbox.clear();
   view.clear();
+  for (const { type, id, text } of outbox.values()) {
+    if (type === "say") view.own(id, text); // written meanwhile
+    else outbox.delete(id);
+  }
   if (session.known) socket.restart();
   else socket.close();
 }

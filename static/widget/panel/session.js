@@ -15,14 +15,17 @@ export class Session {
     this.conversation = "";
     /** @type {Promise<any> | null} */
     this.starting = null;
+    /** @type {Promise<any> | null} */
+    this.naming = null;
   }
 
   /**
    * Make the session with the visitor's first words; not before.
    * @returns {Promise<{ok: boolean, text?: string, wrong?: Record<string, string>}>}
    */
-  start() {
-    if (this.known) return Promise.resolve({ ok: true });
+  async start() {
+    await this.naming; // who it is comes before what they say
+    if (this.known) return { ok: true };
     this.starting ??= this.#begin().finally(() => (this.starting = null));
     return this.starting;
   }
