@@ -55,6 +55,7 @@ class Socket(AsyncWebsocketConsumer):
         self._tokens, self._filled_at = float(BURST), time.monotonic()
         self._catching_up: asyncio.Task[None] | None = None
         self._more = False
+        self._reading = asyncio.Lock()
         if not _same_origin(self.scope):
             await self.close(CLOSE_NOT_ALLOWED)
             return
@@ -114,7 +115,12 @@ class Socket(AsyncWebsocketConsumer):
             logger.exception("catching up failed")
 
     async def catch_up(self) -> None:
-        """Send what the record has beyond this socket's cursor."""
+        """Send what the record has beyond this socket's cursor; one reading at a time, or both would send the same."""
+        async with self._reading:
+            await self.read_news()
+
+    async def read_news(self) -> None:
+        """Read from the cursor on, send, move the cursor."""
         raise NotImplementedError
 
     def _has_room(self) -> bool:

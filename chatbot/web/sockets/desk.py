@@ -79,7 +79,7 @@ class DeskSocket(Socket):
         self._changed: set[str] = set()
         await super().websocket_connect(message)
 
-    async def catch_up(self) -> None:
+    async def read_news(self) -> None:
         changed, self._changed = self._changed, set()
         if changed:
             await self.say(type="changed", conversations=sorted(changed))

@@ -155,7 +155,7 @@ class WidgetSocket(Socket):
     }
     unmetered = frozenset({"typing"})
 
-    async def catch_up(self) -> None:
+    async def read_news(self) -> None:
         conversation = self._joined()
         while events := await store.read_events(conversation.pk, self.after, PAGE):
             for event in events:
