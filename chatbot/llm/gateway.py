@@ -72,7 +72,7 @@ class GatewayReader:
         self._pieces = _Pieces(chunks)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._sse = SseDecoder()
-        self._buffer = ""
+        self._buffer, self._head = "", bytearray()  # the head as bytes too: half a character may stand at its end
         self._form = "sse" if "event-stream" in content_type else "lines" if "ndjson" in content_type else ""
         self._whole = not self._form and "json" in content_type
         self.done = False
@@ -85,6 +85,8 @@ class GatewayReader:
         if self._form == "sse":
             yield from self._events(data)
             return
+        if not self._form and not self._whole:
+            self._head += data
         self._buffer += self._utf8.decode(data)
         if len(self._buffer) > (MAX_BODY if self._whole else MAX_LINE):
             raise ModelCallFailed(errors.MALFORMED, "line too long")
@@ -124,7 +126,7 @@ class GatewayReader:
         text = text.lstrip("\ufeff\r\n\t ")
         if text.startswith(("data:", "event:", ":", "id:", "retry:")):
             self._form, self._buffer = "sse", ""
-            yield from self._events(text.encode())
+            yield from self._events(bytes(self._head))
         elif text.startswith("{"):
             self._form = "lines"
         elif text.startswith("<"):

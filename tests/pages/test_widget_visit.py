@@ -192,7 +192,7 @@ def test_a_picture_is_sent_shown_and_opened_large(page: Page, bare_site: str, ba
     shown = page.get_by_role("button", name="Open broken burr.png large")
     expect(shown).to_be_visible(timeout=10_000)
     expect(page.locator(".going")).to_have_count(0)
-    expect(page.locator("#log")).to_contain_text("The assistant cannot look at files")
+    expect(page.locator("#log")).to_contain_text("The assistant cannot look at files", timeout=15_000)
     assert shown.locator("img").evaluate("e => e.decode().then(() => e.naturalWidth)") == 640
     shown.click()
     box = page.get_by_role("dialog", name="broken burr.png")
