@@ -209,7 +209,7 @@ class Runner:
             shown = log.freeze()
             if running.end == LOST:
                 keeping.cancel()
-                await store.complete_shown(loaded.pk, shown)
+                await store.complete_shown(loaded.pk, shown, _fields(record, log, began))
                 return
             if running.end != STOPPED:
                 raise
@@ -217,10 +217,7 @@ class Runner:
         finally:
             keeping.cancel()
             self._live.close(log)
-        took = (time.perf_counter() - began) * 1000
-        fields = record.as_fields() | dict(result.record) | {"total_ms": round(took)}
-        if log.first_at is not None:
-            fields["first_text_ms"] = round((log.first_at - began) * 1000)
+        fields = _fields(record, log, began) | dict(result.record)
         running.storing = True
         await self._store(loaded, _with_record(result, fields, record), log)
 
@@ -283,7 +280,15 @@ class Runner:
             await store.finish(loaded.pk, result)
         except LineTaken:
             logger.info("a late answer was refused", extra={"turn": loaded.public_id})
-            await store.complete_shown(loaded.pk, log.shown)
+            await store.complete_shown(loaded.pk, log.shown, result.record)
+
+
+def _fields(record: Record, log: TurnLog, began: float) -> dict[str, object]:
+    """How an answer came about, as columns of its turn; `began` on the clock of `time.perf_counter`."""
+    fields: dict[str, object] = record.as_fields() | {"total_ms": round((time.perf_counter() - began) * 1000)}
+    if log.first_at is not None:
+        fields["first_text_ms"] = round((log.first_at - began) * 1000)
+    return fields
 
 
 def _result(outcome: Outcome) -> TurnResult:

@@ -1,6 +1,6 @@
 """The door to the conversations' record for async code: only frozen values cross."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Max
@@ -68,8 +68,8 @@ async def merge(turn_pk: int) -> None:
     await cross(services.merge_turn, turn_id=turn_pk)
 
 
-async def complete_shown(turn_pk: int, shown: str) -> None:
-    await cross(services.record_shown, turn_id=turn_pk, shown=shown)
+async def complete_shown(turn_pk: int, shown: str, record: Mapping[str, object]) -> None:
+    await cross(services.record_shown, turn_id=turn_pk, shown=shown, record=record)
 
 
 async def read_events(conversation_pk: int, after: int, limit: int = 500) -> Sequence[EventView]:

@@ -466,13 +466,20 @@ def leave_details(*, conversation_id: int, email: str = "", phone: str = "") -> 
         events.append(conversation, Kind.CONTACT_LEFT_DETAILS)
 
 
-def record_shown(*, turn_id: int, shown: str) -> None:
+def record_shown(*, turn_id: int, shown: str, record: Mapping[str, Any] | None = None) -> None:
     """Complete the record of an interrupted answer with what was shown between its last checkpoint and the freeze.
 
-    Only ever lengthens the text that is stored; the bot says nothing new by it.
+    Only ever lengthens the text that is stored; the bot says nothing new by it. `record` is how the answer came about
+    (intent, passages, times …); how the turn ended stays as it is.
     """
-    turn = Turn.every.select_related("conversation").get(pk=turn_id)
-    with _locked(turn.conversation_id) as conversation:
+    conversation_id = Turn.every.values_list("conversation_id", flat=True).get(pk=turn_id)
+    with _locked(conversation_id) as conversation:
+        turn = Turn.every.get(pk=turn_id)
+        fields = {name: value for name, value in (record or {}).items() if name != "error"}
+        if fields and turn.outcome != Turn.Outcome.RUNNING:
+            for name, value in fields.items():
+                setattr(turn, name, value)
+            turn.save(update_fields=list(fields))
         message = (
             Message.objects.of(conversation.workspace_id)
             .filter(conversation=conversation, turn=turn, author=Author.BOT, state=Message.State.INTERRUPTED)

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from chatbot import providers
+from chatbot.crossing import cross
 from chatbot.live.hub import Hub
 from chatbot.llm.simulator.app import Simulator
 from chatbot.llm.simulator.faults import FAULTS
@@ -288,3 +289,32 @@ def test_user_ids_are_hashes_of_letters_and_digits_and_tell_visitors_apart_only_
         name.replace("_", "").isalnum() and name.isascii() and len(name) <= 64 for name in per_inbox | per_visitor
     )
     assert "cnt_1" not in "".join(per_visitor)
+
+
+def test_an_interrupted_turn_is_logged_like_any_other(shop: Conversation, servers: Any, mei: User) -> None:
+    connect(shop.workspace, servers[1])
+    servers[0].scripts.append(answer(["Refunds "] * 100, pause_s=0.05))
+    turn = services.add_visitor_message(conversation_id=shop.pk, text=QUESTION, client_id="1").turn
+    assert turn
+
+    async def cut_in() -> None:
+        live = Hub()
+        live.start()
+        task = Runner(live).start(turn=turn.public_id, conversation=shop.public_id, pace=0)
+        while not (log := live.running(shop.public_id)) or not log.released:
+            await asyncio.sleep(0.02)
+        shown = await live.hold_here(shop.public_id)
+        await cross(services.take_over, conversation_id=shop.pk, agent=mei, shown=shown)
+        await task
+        await live.stop()
+        await providers.close_providers()
+
+    asyncio.run(cut_in())
+    turn.refresh_from_db()
+    assert turn.outcome == Turn.Outcome.INTERRUPTED
+    assert turn.passages
+    assert turn.evidence
+    assert turn.timings_ms
+    assert (turn.source, turn.model) == ("generated", "deepseek-flash")
+    assert turn.first_text_ms is not None
+    assert turn.total_ms is not None

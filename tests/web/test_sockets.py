@@ -77,6 +77,7 @@ BAD_FRAMES = {
     "an unknown type": ('{"type": "dance"}', "malformed"),
     "a type that is no text": ('{"type": {"a": 1}}', "malformed"),
     "half a surrogate pair": ('{"type": "say", "id": "x", "text": "\\ud800"}', "malformed"),
+    "a NUL in the id": ('{"type": "say", "id": "x\\u0000", "text": "hi"}', "malformed"),
     "no id": ('{"type": "say", "text": "hi"}', "malformed"),
     "text that is a number": ('{"type": "say", "id": "x", "text": 5}', "malformed"),
     "an empty message": ('{"type": "say", "id": "x", "text": "  "}', "empty"),

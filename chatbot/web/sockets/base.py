@@ -136,8 +136,8 @@ class Socket(AsyncWebsocketConsumer):
 def text_of(frame: Mapping[str, Any], name: str, longest: int = 100_000) -> str:
     """A string of a frame. Raises `BadFrame`."""
     value = frame.get(name, "")
-    if not isinstance(value, str) or len(value) > longest:
-        raise BadFrame
+    if not isinstance(value, str) or len(value) > longest or ("\x00" in value and name != "text"):
+        raise BadFrame  # PostgreSQL keeps no NUL; in what is said it is left out
     return value
 
 
