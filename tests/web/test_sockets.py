@@ -1,6 +1,7 @@
 """The visitor's socket over a real connection: what is not ours is told so, and nothing is lost or doubled."""
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,7 @@ class Visit:
             f"ws://{address}/ws/widget/{inbox}/", origin=origin or f"http://{address}", max_size=None, max_queue=None
         )
         self.token = visitor_token(Visitor(inbox, conversation.contact.public_id, conversation.public_id))
+        self.waiting: deque[dict[str, Any]] = deque()  # frames that came and are still to be looked at
 
     def __enter__(self) -> "Visit":
         self.line: ClientConnection = self._connecting.__enter__()
@@ -65,7 +67,7 @@ class Visit:
 
     def next(self, kind: str = "") -> dict[str, Any]:
         while True:
-            frame = json.loads(self.line.recv(timeout=20))
+            frame = self.waiting.popleft() if self.waiting else json.loads(self.line.recv(timeout=20))
             if not kind or frame["type"] == kind:
                 return frame
 
