@@ -7,7 +7,7 @@ of separators.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,12 +28,18 @@ class Hit:
 
 @dataclass(frozen=True)
 class _Folded:
-    """A text's letters, digits and ideographs, folded, each with its place; and whether a separator stands before it."""
+    """A text's letters, digits and ideographs, folded, each with its place in the text.
+
+    `line` is what terms are looked up in: the letters, with a space at each word break between alphabetic ones and a line
+    end where they are too far apart to be one term. `at` tells where in it each letter stands, `begins` which of them a
+    term may begin with, as far as the text itself says.
+    """
 
     letters: str
-    places: tuple[int, ...]
-    breaks: tuple[bool, ...]
-    gaps: tuple[int, ...]
+    places: list[int]
+    line: str
+    at: list[int]
+    begins: list[bool]
 
 
 class WordRules:
@@ -51,56 +57,37 @@ class WordRules:
     def find(self, text: str, before: str = "") -> list[Hit]:
         """All listed terms in `text`, first to last. `before` is what stands in front of it (for word boundaries)."""
         folded = _fold(text)
-        found = (self._longest_at(folded, at, text, before) for at in range(len(folded.letters)))
+        found = (self._longest_at(folded, at, text) for at in self._beginning(folded, 0, text, before))
         return [hit for hit in found if hit]
 
     def safe_length(self, text: str, before: str = "") -> int:
         """How many of the first characters of `text` no term can touch any more, whatever is appended."""
         folded = _fold(text)
-        for at in range(max(0, len(folded.letters) - self._longest), len(folded.letters)):
-            rest = self._join(folded, at, len(folded.letters))
-            if rest in self._beginnings and self._may_begin(folded, at, text, before):
+        for at in self._beginning(folded, len(folded.letters) - self._longest, text, before):
+            if folded.line[folded.at[at] :] in self._beginnings:
                 return folded.places[at]
         return len(text)
 
-    def _longest_at(self, folded: _Folded, at: int, text: str, before: str) -> Hit | None:
-        if not self._may_begin(folded, at, text, before):
-            return None
+    def _beginning(self, folded: _Folded, start: int, text: str, before: str) -> Iterator[int]:
+        """The letters from `start` on that a term may begin with: an alphabetic term begins where a word begins."""
+        if start <= 0 and folded.letters and (_is_han(folded.letters[0]) or not _ends_in_word(text, folded, before)):
+            yield 0
+        begins = folded.begins
+        for at in range(max(1, start), len(begins)):
+            if begins[at]:
+                yield at
+
+    def _longest_at(self, folded: _Folded, at: int, text: str) -> Hit | None:
         found = None
-        end = at
+        start, end = folded.at[at], at
         while end < len(folded.letters):
             end += 1
-            key = self._join(folded, at, end)
+            key = folded.line[start : folded.at[end - 1] + 1]
             if key not in self._beginnings:
                 break
             if (category := self._category.get(key)) and self._may_end(folded, end, text, key):
                 found = Hit(folded.places[at], folded.places[end - 1] + 1, category)
         return found
-
-    def _join(self, folded: _Folded, start: int, end: int) -> str:
-        """The folded letters with a space at each word break between alphabetic letters."""
-        parts = []
-        for at in range(start, end):
-            if (
-                at > start
-                and folded.breaks[at]
-                and not (_is_han(folded.letters[at]) or _is_han(folded.letters[at - 1]))
-            ):
-                parts.append(" ")
-            elif at > start and folded.gaps[at] > _LONGEST_GAP:
-                parts.append("\n")  # too far apart to be one term
-            parts.append(folded.letters[at])
-        return "".join(parts)
-
-    def _may_begin(self, folded: _Folded, at: int, text: str, before: str) -> bool:
-        """An alphabetic term begins where a word begins."""
-        if _is_han(folded.letters[at]):
-            return True
-        if at:
-            return folded.breaks[at] or _is_han(folded.letters[at - 1])
-        place = folded.places[0]
-        last = text[place - 1] if place else before[-1:]
-        return not (last.isalnum() and not _is_han(last))
 
     def _may_end(self, folded: _Folded, end: int, text: str, key: str) -> bool:
         """And ends where a word ends."""
@@ -120,31 +107,51 @@ def shipped_terms() -> dict[str, tuple[str, ...]]:
     return {category: tuple(terms) for category, terms in found.items()}
 
 
+@lru_cache(maxsize=4)  # the gate asks twice about the same few words: what is safe, and what offends
 def _fold(text: str) -> _Folded:
     letters: list[str] = []
     places: list[int] = []
-    breaks: list[bool] = []
-    gaps: list[int] = []
-    gap = 0
+    line: list[str] = []
+    at: list[int] = []
+    begins: list[bool] = []
+    gap, after_han = 0, True
     for place, character in enumerate(text):
-        if unicodedata.category(character) in {"Cf", "Mn"}:
-            continue  # invisible, or an accent on what came before
-        plain = [part for part in unicodedata.normalize("NFKD", character).casefold() if part.isalnum()]
+        plain = _fold_character(character)
         if not plain:
-            gap += 1
+            gap += plain is not None
             continue
         for part in plain:
+            han = _is_han(part)
+            if letters and gap and not (han or after_han):
+                line.append(" ")
+            elif letters and gap > _LONGEST_GAP:
+                line.append("\n")  # too far apart to be one term
+            begins.append(han or after_han or gap > 0)
             letters.append(part)
             places.append(place)
-            breaks.append(gap > 0)
-            gaps.append(gap)
-            gap = 0
-    return _Folded("".join(letters), tuple(places), tuple(breaks), tuple(gaps))
+            at.append(len(line))
+            line.append(part)
+            gap, after_han = 0, han
+    return _Folded("".join(letters), places, "".join(line), at, begins)
+
+
+@lru_cache(maxsize=8192)
+def _fold_character(character: str) -> str | None:
+    """The letters, digits and ideographs a character stands for; "": a separator; None: it is as if it were not there."""
+    if unicodedata.category(character) in {"Cf", "Mn"}:
+        return None  # invisible, or an accent on what came before
+    return "".join(part for part in unicodedata.normalize("NFKD", character).casefold() if part.isalnum())
+
+
+def _ends_in_word(text: str, folded: _Folded, before: str) -> bool:
+    """Whether the first letter of a text goes on with a word that began before it."""
+    place = folded.places[0]
+    last = text[place - 1] if place else before[-1:]
+    return last.isalnum() and not _is_han(last)
 
 
 def _key(term: str) -> str:
-    folded = _fold(term)
-    return WordRules({})._join(folded, 0, len(folded.letters)) if folded.letters else ""
+    return _fold(term).line
 
 
 @lru_cache(maxsize=4096)
