@@ -80,7 +80,7 @@ def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, leas
     if job.attempts > MAX_ATTEMPTS:
         _end(job, Job.Status.DEAD, error=job.error or "its worker died every time")
         return True
-    with _Renewing(job, lease_s):
+    with Renewing(_renewal(job, lease_s), lease_s / 3, job.public_id):
         _run(job, handlers[job.kind])
     return True
 
@@ -152,13 +152,13 @@ def _retry(job: Job, after_s: float, error: str, attempts: int) -> None:
     )
 
 
-class _Renewing:
-    """Renews a job's lease from a thread of its own while the body runs."""
+class Renewing:
+    """Renews a lease from a thread of its own while the body runs: calls `renew` every `every_s` seconds."""
 
-    def __init__(self, job: Job, lease_s: float) -> None:
-        self._job, self._lease_s = job, lease_s
+    def __init__(self, renew: Callable[[], None], every_s: float, name: str) -> None:
+        self._renew, self._every_s, self._name = renew, every_s, name
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"lease {job.public_id}", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name=f"lease {name}", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -167,14 +167,21 @@ class _Renewing:
         self._over.set()
         self._thread.join()
 
-    def _renew(self) -> None:
+    def _keep(self) -> None:
         try:
-            while not self._over.wait(self._lease_s / 3):
-                until = timezone.now() + dt.timedelta(seconds=self._lease_s)
+            while not self._over.wait(self._every_s):
                 try:
-                    Job.every.filter(pk=self._job.pk, leased_by=self._job.leased_by).update(lease_until=until)
+                    self._renew()
                 except Exception:  # a database away for a moment: the next round tries again, or the lease runs out
-                    logger.warning("could not renew a lease", extra={"job": self._job.public_id})
+                    logger.warning("could not renew a lease", extra={"lease": self._name})
                     close_old_connections()
         finally:
             connection.close()
+
+
+def _renewal(job: Job, lease_s: float) -> Callable[[], None]:
+    def renew() -> None:
+        until = timezone.now() + dt.timedelta(seconds=lease_s)
+        Job.every.filter(pk=job.pk, leased_by=job.leased_by).update(lease_until=until)
+
+    return renew

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from knowledge import services
+from knowledge import publishing, services
 from knowledge.models import Chunk, Collection, Document, Vector
 from knowledge.search import search, version_key
 from knowledge.tasks import HANDLERS
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_says_why_and_leaves_the_rest_alone(shop: Col
 
 
 def test_two_builders_of_one_collection_take_turns(shop: Collection) -> None:
-    with services._building(shop), pytest.raises(services.BeingBuilt):
+    with publishing.building(shop), pytest.raises(services.BeingBuilt):
         services.publish(collection=shop)
     services.publish(collection=shop)
 

@@ -56,6 +56,7 @@ CROSSING = {
     "conversations/services.py",
     "conversations/events.py",
     "knowledge/models.py",
+    "knowledge/publishing.py",
     "knowledge/services.py",
     "knowledge/search.py",
     "chatbot/store.py",
