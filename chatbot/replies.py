@@ -17,6 +17,10 @@ TEXTS: dict[str, str] = {
     "no_source": gettext_noop(
         "I have no source for this, so I would rather not guess. You can put it another way, or talk to a person."
     ),
+    "unsupported": gettext_noop(
+        "I have no source for more than this, so I stop here. Would you like to talk to a person?"
+    ),
+    "unsupported_mark": gettext_noop("no source"),
     "ask_back": gettext_noop("I am not sure what you mean. Is it one of these?\n\n%(choices)s"),
     "text_only": gettext_noop("I can only read text here. Please write your question, or ask for a person."),
     "failed": gettext_noop(

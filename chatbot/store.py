@@ -85,6 +85,7 @@ def view_inbox(inbox: Inbox) -> InboxView:
         collections=tuple(inbox.collections),
         moderation=inbox.moderation,
         texts=inbox.texts,
+        strict=inbox.strict,
     )
 
 

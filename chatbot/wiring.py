@@ -26,11 +26,14 @@ from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
 from chatbot.turn.evidence import ByScore
+from chatbot.turn.faq import faq_answer
 from chatbot.turn.language import ByScript
 from chatbot.turn.prompt import PROMPT_VERSION
 from chatbot.turn.query import WithContext
 from chatbot.turn.seams import Model, Stages
+from chatbot.turn.support import Sources
 from chatbot.turn.values import (
+    Answered,
     Evidence,
     InboxView,
     Intent,
@@ -65,6 +68,7 @@ class Record:
     usage: Usage | None = None
     step: Step = Step.FULL
     masked: bool = False
+    unsupported: bool = False
     failures: list[str] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
 
@@ -77,6 +81,8 @@ class Record:
             "flags": {
                 **({"noted": list(self.verdict.noted)} if self.verdict and self.verdict.noted else {}),
                 **({"masked": True} if self.masked else {}),
+                **({"unsupported": True} if self.unsupported else {}),
+                **({"conflicts": list(self.evidence.conflicts)} if self.evidence and self.evidence.conflicts else {}),
                 **({"budget": self.step.value} if self.step is not Step.FULL else {}),
                 **({"model_failures": self.failures} if self.failures else {}),
             },
@@ -121,6 +127,8 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
         queries=_Queries(record),
         knowledge=_Knowledge(inbox, record),
         judge=_Judge(record),
+        faq=_Faq(inbox.workspace),
+        support=_Support(record),
         privacy=_Privacy(masker, record),
         allowance=allowance,
         model=_Model(question, allowance, record, pace),
@@ -217,6 +225,36 @@ class _Judge(ByScore):
     def weigh(self, query: Query, retrieved: Retrieved) -> Evidence:
         self._record.evidence = super().weigh(query, retrieved)
         return self._record.evidence
+
+
+class _Faq:
+    """Where a model would be asked. Without one the entry is quoted anyway, at a reading pace."""
+
+    def __init__(self, workspace: int) -> None:
+        self._workspace = workspace
+
+    async def answer(self, query: Query, retrieved: Retrieved, language: str) -> Answered | None:
+        found = faq_answer(query, retrieved)
+        return found if found and (await providers.plan_of(self._workspace)).accounts else None
+
+
+class _Support:
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def read(self, texts: Sequence[str]) -> "_Sources":
+        return _Sources(texts, self._record)
+
+
+class _Sources(Sources):
+    def __init__(self, texts: Sequence[str], record: Record) -> None:
+        super().__init__(texts)
+        self._record = record
+
+    def support(self, sentence: str) -> bool:
+        supported = super().support(sentence)
+        self._record.unsupported = self._record.unsupported or not supported
+        return supported
 
 
 class _Privacy:

@@ -77,6 +77,11 @@ class Inbox(OwnedByWorkspace):
             '"label": {"en": "E-mail", "zh": "邮箱"}}]'
         ),
     )
+    strict = models.BooleanField(
+        _("strict"),
+        default=False,
+        help_text=_("a sentence of a language model is shown only after it was held against its sources"),
+    )
     takes_files = models.BooleanField(_("visitors may send files"), default=True)
     asks_rating = models.BooleanField(_("ask for a rating at the end"), default=True)
     identity_secret = SealedTextField(_("identity secret"), null=True, blank=True)

@@ -22,8 +22,8 @@ from knowledge.segment import legs
 from workspace.models import Workspace
 
 DENSE_WEIGHT_QUESTION = 0.85
-DENSE_WEIGHT_PASSAGE = 0.65
-UNDERSTANDING_POWER = 2
+DENSE_WEIGHT_PASSAGE = 0.7
+UNDERSTANDING_POWER = 1  # how fast the dense leg's weight falls with what the encoder does not understand
 
 CANDIDATES = 50  # a leg
 

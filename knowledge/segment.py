@@ -25,6 +25,12 @@ STOP_WORDS = frozenset(
     us was we were what when where which who why will with would you your""".split()  # noqa: SIM905 - reads as prose
 )
 
+CHINESE_STOP_WORDS = frozenset(
+    """的 了 吗 呢 吧 啊 是 在 和 与 或 有 我 你 您 我们 你们 他 它 这 那 这个 那个 哪些 哪个 什么 怎么 怎样 如何 怎么办
+    为什么 为何 是否 能否 可以 会 能 要 请 请问 多少 几 么 怎 何 哪 谁 被 把 对 从
+    到 就 都 也 还 又 而 及 等 应该 应当 需要 想""".split()  # noqa: SIM905
+)
+
 
 class Legs(NamedTuple):
     """The same text, cut three ways."""
@@ -39,9 +45,9 @@ def legs(text: str) -> Legs:
     cut = Legs([], [], [])
     for run, unspaced in _runs(fold(text)):
         if unspaced:
-            cut.words.extend(_words(run))
-            cut.pairs.extend([a + b for a, b in pairwise(run)] or [run])
-            cut.singles.extend(run)
+            pieces = (_words(run), [a + b for a, b in pairwise(run)] or [run], run)
+            for leg, tokens in zip(cut, pieces, strict=True):
+                leg.extend(token for token in tokens if token not in CHINESE_STOP_WORDS)
         elif run not in STOP_WORDS:
             stem = _stemmer().stemWord(run)
             for leg in cut:

@@ -63,7 +63,7 @@ class InboxForm(ModelForm):
         model = Inbox
         fields: ClassVar = [
             "workspace", "name", "kind", "language", "active", "collections", "allowed_domains", "accent", "position",
-            "hours", "form", "takes_files", "asks_rating",
+            "hours", "form", "strict", "takes_files", "asks_rating",
         ]  # fmt: skip
 
     def clean_hours(self) -> Any:

@@ -7,6 +7,7 @@ from chatbot.turn.gate import Gate
 from chatbot.turn.prompt import build_prompt
 from chatbot.turn.seams import Stages
 from chatbot.turn.values import (
+    Answered,
     AskedBack,
     Delta,
     Grounds,
@@ -33,7 +34,7 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
         return
 
     if reply := on.replies.small_talk(intent, language):
-        yield Gate.clear(reply, on.moderation, refusal=on.replies.say("withheld", language))
+        yield Gate.clear(Answered(reply, source="reply"), on.moderation, refusal=on.replies.say("withheld", language))
         return
 
     if known := await on.cache.get(question, language):
@@ -50,16 +51,22 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
         yield NoAnswer(on.replies.say("no_source", language))
         return
 
+    if not evidence.conflicts and (written := await on.faq.answer(query, retrieved, language)):
+        yield Gate.clear(written, on.moderation, refusal=on.replies.say("withheld", language))
+        return
+
     if await on.allowance.is_spent(question):
         yield HandedOff(on.replies.say("handed_off", language), reason="budget")
         return
 
-    prompt = build_prompt(question, retrieved.passages, language, on.privacy)
-    gate = Gate(prompt.passages, on.moderation, on.privacy)
+    prompt = build_prompt(question, retrieved.passages, language, on.privacy, evidence.conflicts)
+    said = (earlier.text for earlier in question.history)
+    sources = on.support.read((*prompt.sources, question.text, *said))
+    gate = Gate(prompt.passages, on.moderation, on.privacy, sources, strict=question.inbox.strict)
     async with aclosing(gate.release(on.model.stream(prompt))) as pieces:
         async for piece in pieces:
             yield Delta(piece)
 
-    outcome = gate.outcome(refusal=on.replies.say("withheld", language))
+    outcome = gate.outcome(on.replies, language)
     await on.cache.put(question, language, outcome)
     yield outcome

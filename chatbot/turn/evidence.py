@@ -5,6 +5,7 @@ paraphrases badly. So the thresholds rise with the share that is understood. ``b
 let through and what they stop; docs/decisions/0007 says why they are where they are.
 """
 
+from chatbot.turn.conflicts import conflicts
 from chatbot.turn.values import Evidence, Grounds, Query, Retrieved
 
 ENOUGH, ENOUGH_PER_UNDERSTOOD = 0.27, 0.18  # 0.45 for a question that is understood whole
@@ -21,7 +22,7 @@ class ByScore:
             return Evidence(Grounds.NONE, 0.0)
         best = retrieved.passages[0].score
         if best >= ENOUGH + ENOUGH_PER_UNDERSTOOD * retrieved.understood:
-            return Evidence(Grounds.ENOUGH, best)
+            return Evidence(Grounds.ENOUGH, best, conflicts=conflicts(retrieved.passages))
         if best >= UNCLEAR + UNCLEAR_PER_UNDERSTOOD * retrieved.understood:
             return Evidence(Grounds.UNDERSPECIFIED, best, self._choices(retrieved, best))
         return Evidence(Grounds.NONE, best)

@@ -28,6 +28,10 @@ Rules:
 7. You are not a person and never claim to be one. What an agent of ours has said to the visitor stands; do not contradict it.
 """
 
+_DISAGREE = (
+    "Sources {a} and {b} contradict each other. Say that they do, and what each says; do not choose between them.\n\n"
+)
+
 _BOUNDARY = {
     TOOK_OVER: "(Here {who}, a person of ours, took over from you.)",
     HANDED_BACK: "(Here {who} handed the conversation back to you. Whatever {who} said or promised above stands.)",
@@ -47,13 +51,23 @@ _LANGUAGES = {
 _SPECIAL = re.compile(r"<\|[^|>]{0,40}\|>|<｜[^｜>]{0,40}｜>")
 
 
-def build_prompt(question: Question, passages: Sequence[Passage], language: str, privacy: Privacy) -> Prompt:
-    """The prompt of a turn: stable rules, the recent history, and last the sources with the question."""
+def build_prompt(
+    question: Question,
+    passages: Sequence[Passage],
+    language: str,
+    privacy: Privacy,
+    conflicts: Sequence[tuple[int, int]] = (),
+) -> Prompt:
+    """The prompt of a turn: stable rules, the recent history, and last the sources with the question.
+
+    `conflicts` are pairs of source numbers that contradict each other.
+    """
     boundary = secrets.token_hex(6)
     sources = tuple(_source(n, passage, boundary) for n, passage in enumerate(passages, 1))
     asked = privacy.mask(_plain(question.text, boundary))
     request = (
         f"<sources-{boundary}>\n{SEPARATOR.join(sources)}\n</sources-{boundary}>\n\n"
+        f"{''.join(_DISAGREE.format(a=a, b=b) for a, b in conflicts)}"
         f"Answer in: {_LANGUAGES.get(language, 'the language of the question')}\n\n"
         f"<question-{boundary}>\n{asked}\n</question-{boundary}>"
     )

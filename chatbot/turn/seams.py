@@ -1,6 +1,6 @@
 """What the turn needs from the world, one small Protocol each. `chatbot.wiring` says who fills them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,6 +68,24 @@ class Judge(Protocol):
     def weigh(self, query: Query, retrieved: Retrieved) -> Evidence: ...
 
 
+class FaqAnswers(Protocol):
+    """Answers that need no model, since the owner has written them down."""
+
+    async def answer(self, query: Query, retrieved: Retrieved, language: str) -> Answered | None: ...
+
+
+class Sources(Protocol):
+    """What one answer may be drawn from."""
+
+    def support(self, sentence: str) -> bool:
+        """Whether nothing speaks against a finished sentence."""
+
+
+class Support(Protocol):
+    def read(self, texts: Sequence[str]) -> Sources | None:
+        """Get ready to judge the sentences of an answer drawn from `texts`; None: sentences are not judged."""
+
+
 class Privacy(Protocol):
     """Keeps personal data of the visitor away from the model, for one turn."""
 
@@ -104,6 +122,8 @@ class Stages:
     queries: Queries
     knowledge: Knowledge
     judge: Judge
+    faq: FaqAnswers
+    support: Support
     privacy: Privacy
     allowance: Allowance
     model: Model

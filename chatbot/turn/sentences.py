@@ -20,6 +20,15 @@ def split_sentences(text: str) -> list[str]:
     return [text[a:b] for a, b in pairwise(cuts)]
 
 
+def finished_at(text: str, *, whole: bool) -> list[int]:
+    """Where sentences of a text that is still being written have certainly ended; `whole`: nothing follows any more.
+
+    What stands at the very end may go on: a full stop is a decimal point when a digit comes next.
+    """
+    ends = [end.end() for end in _END.finditer(text) if whole or end.end() < len(text)]
+    return [*ends, len(text)] if whole and text and (not ends or ends[-1] < len(text)) else ends
+
+
 def up_to_last_sentence(text: str) -> str:
     """The text without the sentence that was never finished."""
     ends = [end.end() for end in _END.finditer(text)]

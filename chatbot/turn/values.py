@@ -27,7 +27,8 @@ class Utterance:
 
 @dataclass(frozen=True)
 class InboxView:
-    """What the turn needs to know of an inbox. `moderation` maps category to off, note or block."""
+    """What the turn needs to know of an inbox. `moderation` maps category to off, note or block; where `strict`, no
+    sentence of a model is shown before it is held against its sources."""
 
     id: str
     workspace: int
@@ -36,6 +37,7 @@ class InboxView:
     collections: tuple[str, ...] = ()
     moderation: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Passage:
     score: float
     cosine: float
     coverage: float
+    as_question: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,13 @@ class Grounds(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """The judgement on the passages. `score` is 0 to about 1; `choices` are what an unclear question could mean."""
+    """The judgement on the passages. `score` is 0 to about 1; `choices` are what an unclear question could mean;
+    `conflicts` are pairs of passages, numbered from 1, that contradict each other."""
 
     grounds: Grounds
     score: float
     choices: tuple[str, ...] = ()
+    conflicts: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Answered(Outcome):
-    """`source` is generated, extractive or reply (an owner's fixed text); `cached` when it was given before."""
+    """`source` is generated, extractive, faq (an entry that was asked for) or reply (an owner's fixed text); `cached` when
+    it was given before."""
 
     source: str = ""
     truncated: bool = False
@@ -248,7 +254,7 @@ class AskedBack(Outcome):
 
 @dataclass(frozen=True)
 class NoAnswer(Outcome):
-    """There is no source; that is said, and a person is offered. Nobody is put in a queue."""
+    """There is no source, or none for what came next; that is said, and a person is offered. Nobody is put in a queue."""
 
 
 @dataclass(frozen=True)

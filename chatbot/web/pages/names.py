@@ -9,6 +9,7 @@ from workspace.models import Workspace
 SOURCES = {
     "generated": gettext_noop("language model"),
     "extractive": gettext_noop("quoted documents"),
+    "faq": gettext_noop("FAQ answer"),
     "reply": gettext_noop("prepared reply"),
 }
 PURPOSES = {

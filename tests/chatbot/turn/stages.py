@@ -101,6 +101,16 @@ class FakeModel:
             self.closed = True
 
 
+class NoFaq:
+    async def answer(self, query: Query, retrieved: Retrieved, language: str) -> None:
+        return None
+
+
+class AllSupported:
+    def read(self, texts) -> None:
+        return None
+
+
 @dataclass
 class FakeAllowance:
     spent: bool = False
@@ -120,6 +130,8 @@ def stages(**chosen) -> Stages:
         "queries": WithContext(),
         "knowledge": FakeKnowledge(),
         "judge": ByScore(),
+        "faq": NoFaq(),
+        "support": AllSupported(),
         "privacy": masker,
         "allowance": FakeAllowance(),
         "model": FakeModel(),
