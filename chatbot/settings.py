@@ -224,6 +224,8 @@ BATON_FETCH_ALLOW = frozenset(env.words("BATON_FETCH_ALLOW"))
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
 WORKER_THREADS = env.integer("BATON_WORKER_THREADS", 0 if REDIS_URL else 2)
+PARSER_SECONDS = env.integer("BATON_PARSER_SECONDS", 60)  # of processor time for one file, and twice as long on the clock
+PARSER_MEMORY_BYTES = env.integer("BATON_PARSER_MEMORY_MB", 1024) * 1024 * 1024
 
 # --- logs: never a visitor's text, a token or a key --------------------------------------------------------------------
 LOGGING: dict[str, Any] = {

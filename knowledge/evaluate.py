@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from knowledge import services
-from knowledge.ingest.extract import Extracted, FaqEntry
+from knowledge.ingest.found import Extracted, FaqEntry
 from knowledge.models import Document
 from knowledge.search import search
 from workspace.models import Workspace

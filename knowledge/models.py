@@ -64,7 +64,7 @@ class Document(OwnedByWorkspace):
     title = models.CharField(_("title"), max_length=200)
     source = models.CharField(_("source"), max_length=500)
     url = models.URLField(_("public address"), max_length=500, blank=True)
-    media_type = models.CharField(_("type"), max_length=40)
+    media_type = models.CharField(_("type"), max_length=100)
     content_hash = models.CharField(max_length=64)
     size_bytes = models.PositiveBigIntegerField(_("size"))
     content = models.BinaryField(help_text=_("the file itself, until it has been read"), null=True)

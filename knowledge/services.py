@@ -5,6 +5,7 @@ A deleted document is out of reach at once, because search asks the database for
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 
 from django.db import transaction
@@ -12,7 +13,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from knowledge.ingest.chunk import Piece, chunk
-from knowledge.ingest.extract import Extracted, Unreadable, extract
+from knowledge.ingest.extract import extract
+from knowledge.ingest.found import Extracted, Unreadable
 from knowledge.models import Chunk, Collection, Document, Entry
 from knowledge.publishing import PUBLISH_JOB as PUBLISH_JOB
 from knowledge.publishing import BeingBuilt as BeingBuilt
@@ -49,11 +51,14 @@ def find_or_create_collection(*, workspace: Workspace, name: str) -> Collection:
 
 
 def add_file(
-    *, collection: Collection, name: str, data: bytes, url: str = "", actor: str = audit.SYSTEM
+    *, collection: Collection, name: str, data: bytes, url: str = "", suffix: str = "", actor: str = audit.SYSTEM
 ) -> Document | None:
-    """Keep a file and the job to read it. The same content under the same name again changes nothing (None)."""
+    """Keep a file and the job to read it. The same content under the same name again changes nothing (None).
+
+    `suffix` says the type where the name does not (".html" for a web address).
+    """
     digest = hashlib.sha256(data).hexdigest()
-    source = name.replace("\x00", "")[-500:]
+    source = _plain_name(name)[-500:]
     with transaction.atomic():
         known = Document.objects.of(collection.workspace_id).kept().filter(collection=collection, source=source)
         if known.filter(content_hash=digest).exclude(status=Document.Status.FAILED).exists():
@@ -63,7 +68,7 @@ def add_file(
             title=source.rsplit("/", 1)[-1][:200],
             source=source,
             url=url,
-            media_type="",
+            media_type=suffix,
             content_hash=digest,
             size_bytes=len(data),
             content=data,
@@ -78,7 +83,9 @@ def add_file(
 
 
 def retry_document(*, document: Document) -> None:
-    """Read a failed document once more."""
+    """Read a failed document once more; what was refused inside an archive is not kept, so there is nothing to read."""
+    if document.content is None:
+        return
     with transaction.atomic():
         document.status, document.error, document.error_detail = Document.Status.QUEUED, "", ""
         document.save(update_fields=["status", "error", "error_detail"])
@@ -90,12 +97,9 @@ def read_document(*, document: Document) -> None:
     if document.status != Document.Status.QUEUED or document.content is None:
         return
     try:
-        found = extract(document.source, bytes(document.content))
+        found = extract(_file_name(document), bytes(document.content))
     except Unreadable as problem:
-        Document.every.filter(replaces=document).update(replaces=document.replaces)
-        Document.every.filter(pk=document.pk).update(
-            status=Document.Status.FAILED, error=problem.code, error_detail=problem.detail
-        )
+        refuse_document(document=document, problem=problem)
         return
     with transaction.atomic():
         document = Document.every.select_for_update(of=("self",)).get(pk=document.pk)
@@ -107,9 +111,18 @@ def read_document(*, document: Document) -> None:
                 found.title[:200],
                 found.media_type,
             )
+            document.error, document.error_detail = found.note, found.note_detail
             document.content = None
             request_publish(document.collection)
         document.save()
+
+
+def refuse_document(*, document: Document, problem: Unreadable) -> None:
+    """Mark a document failed; whatever came after it replaces what it would have replaced."""
+    Document.every.filter(replaces=document).update(replaces=document.replaces)
+    Document.every.filter(pk=document.pk).update(
+        status=Document.Status.FAILED, error=problem.code, error_detail=problem.detail
+    )
 
 
 def store(document: Document, found: Extracted) -> int:
@@ -127,6 +140,17 @@ def delete_document(*, document: Document, actor: str) -> None:
         audit.record(
             workspace_id=document.workspace_id, actor=actor, action="document.delete", target=document.public_id
         )
+
+
+def _plain_name(name: str) -> str:
+    """Without what would make a name look like another one: control characters, marks that turn the reading direction."""
+    return "".join(letter for letter in name if unicodedata.category(letter) not in {"Cc", "Cf", "Cs"})
+
+
+def _file_name(document: Document) -> str:
+    """With an end that says the type, which the address of a page need not have."""
+    is_named_elsewhere = document.media_type.startswith(".")
+    return document.source.rstrip("/") + document.media_type if is_named_elsewhere else document.source
 
 
 def _store_entries(document: Document, found: Extracted) -> int:

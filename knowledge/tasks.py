@@ -2,7 +2,7 @@
 
 import time
 
-from knowledge import services
+from knowledge import archives, services
 from knowledge.embedding import EncoderUnavailable
 from knowledge.models import Collection, Document
 from workspace import leases
@@ -14,7 +14,11 @@ REPORT_EVERY_S = 0.5
 
 def read_document(job: Job) -> None:
     document = Document.objects.of(job.workspace_id).filter(public_id=job.payload["document"]).first()
-    if document is not None and document.deleted_at is None:
+    if document is None or document.deleted_at is not None:
+        return
+    if archives.is_archive(document):
+        archives.unpack(document=document)
+    else:
         services.read_document(document=document)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from knowledge.ingest.extract import MAX_BYTES
+from knowledge.ingest.found import MAX_BYTES
 from tests.serving import ROOT
 from workspace.models import Workspace
 

@@ -114,9 +114,9 @@ def test_only_what_was_never_encoded_is_encoded(shop: Collection) -> None:
 
 def test_a_file_that_cannot_be_read_says_why_and_leaves_the_rest_alone(shop: Collection) -> None:
     take_in(shop, faq__csv=FAQ)
-    take_in(shop, table__csv=b"name,price\na,b\n")
+    take_in(shop, table__csv=b"question,price\na,b\n")
     failed = Document.every.get(source="table.csv")
-    assert (failed.status, failed.error, failed.error_detail) == ("failed", "no_faq_header", "name, price")
+    assert (failed.status, failed.error, failed.error_detail) == ("failed", "no_faq_header", "question, price")
     assert ask(shop, "How long do refunds take?")[0] == "Refunds take seven days."
 
     take_in(shop, table__csv=FAQ)

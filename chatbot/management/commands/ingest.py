@@ -11,7 +11,9 @@ from chatbot.management.progress import ProgressLine, no_progress
 from chatbot.management.work_off import work_off
 from chatbot.management.workspaces import add_workspace_argument, chosen_workspace
 from knowledge import services
-from knowledge.ingest.extract import MAX_BYTES, READERS, WORDS
+from knowledge.ingest.found import MAX_BYTES
+from knowledge.ingest.readers import TYPES
+from knowledge.ingest.verdicts import WORDS
 from knowledge.models import Collection, Document
 
 
@@ -40,7 +42,7 @@ class Command(BaseCommand):
         if path.is_dir():
             found = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_readable(file)]
             if not found:
-                raise CommandError(f"There is no file of a known type in {path}: {', '.join(READERS)}.")
+                raise CommandError(f"There is no file of a known type in {path}: {', '.join(TYPES)}.")
             yield from found
         elif path.is_file():
             yield path
@@ -81,4 +83,4 @@ class Command(BaseCommand):
 
 
 def _is_readable(file: Path) -> bool:
-    return any(file.name.lower().endswith(suffix) for suffix in READERS)
+    return any(file.name.lower().endswith(suffix) for suffix in TYPES)

@@ -17,7 +17,8 @@ from chatbot.markdown import render as render_markdown
 from chatbot.trial_question import Tried, try_question
 from chatbot.web.access import member_page
 from knowledge import services
-from knowledge.ingest.extract import READERS, WORDS
+from knowledge.ingest.readers import TYPES
+from knowledge.ingest.verdicts import WORDS
 from knowledge.models import Chunk, Collection, Document
 from workspace.models import Job, Membership
 from workspace.roles import Action
@@ -175,6 +176,6 @@ def _context(request: HttpRequest, member: Membership, found: Collection) -> dic
         "documents": [(row, WORDS.get(row.error, "")) for row in page.object_list],
         "building": building,
         "under_way": under_way or (building is not None and building.status != Job.Status.DEAD),
-        "types": ", ".join(sorted(READERS)),
+        "types": ", ".join(TYPES),
         "manages": _manages(member),
     }
