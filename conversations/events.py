@@ -31,6 +31,9 @@ class Kind(StrEnum):
     CONVERSATION_RATED = "conversation.rated"
 
 
+WITH_MESSAGE = frozenset({Kind.MESSAGE_ADDED, Kind.MESSAGE_EDITED})
+
+
 @dataclass(frozen=True)
 class MessageView:
     """A message as everyone outside this package sees it. `citations` is a list of dicts: n, title, quote, url, chunk.
@@ -84,16 +87,35 @@ class EventView:
 def append(conversation: Conversation, kind: Kind, **data: Any) -> int:
     """Write the next event and return its number. The caller holds the conversation's row lock."""
     conversation.last_seq += 1
-    Event.objects.of(conversation.workspace_id).create(
+    event = Event.objects.of(conversation.workspace_id).create(
         conversation=conversation, seq=conversation.last_seq, type=kind, data=data
     )
+    if conversation.written is not None:
+        conversation.written.append((event, None))
     return conversation.last_seq
+
+
+def spoken(conversation: Conversation, message: Message) -> None:
+    """The event that was written last is about `message`."""
+    if conversation.written:
+        conversation.written[-1] = (conversation.written[-1][0], message)
+
+
+def written(conversation: Conversation) -> tuple[EventView, ...]:
+    """The events of the transaction that is about to end, as `read` would give them; () if one of them must be read."""
+    views = []
+    for event, message in conversation.written or ():
+        if event.type == Kind.FILE_ADDED or (message is None and event.type in WITH_MESSAGE):
+            return ()
+        said = view_message(message) if message else None
+        views.append(EventView(event.seq, event.type, event.data, event.at, said))
+    return tuple(views)
 
 
 def read(conversation: Conversation, *, after: int = 0, limit: int = 500) -> list[EventView]:
     """The events numbered above `after`, oldest first."""
     rows = list(Event.objects.of(conversation.workspace_id).filter(conversation=conversation, seq__gt=after)[:limit])
-    wanted = [row.seq for row in rows if row.type in {Kind.MESSAGE_ADDED, Kind.MESSAGE_EDITED}]
+    wanted = [row.seq for row in rows if row.type in WITH_MESSAGE]
     messages = {
         message.seq: view_message(message)
         for message in Message.objects.of(conversation.workspace_id)

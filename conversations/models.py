@@ -178,6 +178,8 @@ class Conversation(OwnedByWorkspace):
     last_message_at = models.DateTimeField(_("last message"), default=timezone.now)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
+    written: "list[tuple[Event, Message | None]] | None" = None  # by the transaction under way, see `events.written`
+
     every: ClassVar[EveryConversation["Conversation"]] = EveryConversation()
     objects: ClassVar[ConversationManager] = ConversationManager()
 

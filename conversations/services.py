@@ -498,12 +498,12 @@ def _locked(conversation_id: int) -> Iterator[Conversation]:
         # not the holder: a row joined before the lock was granted may be out of date by then
         rows = Conversation.every.select_for_update(of=("self",)).select_related("inbox", "contact")
         conversation = rows.get(pk=conversation_id)
-        before, was = conversation.last_seq, conversation.status
+        before, was, conversation.written = conversation.last_seq, conversation.status, []
         yield conversation
         conversation.save(update_fields=LINE_FIELDS)
         if conversation.last_seq != before:
             moved = conversation.status != was and Status.QUEUED in {conversation.status, was}
-            ring_after_commit(conversation, queue_moved=moved)
+            ring_after_commit(conversation, queue_moved=moved, news=events.written(conversation))
 
 
 def _open(
@@ -600,6 +600,7 @@ def _say(
         revises=revises,
         delivery=Message.Delivery.PENDING if to_deliver else Message.Delivery.NONE,
     )
+    events.spoken(conversation, message)
     conversation.last_message_at = message.created_at
     if to_deliver:
         leases.enqueue(

@@ -11,7 +11,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -20,6 +21,7 @@ from channels.layers import get_channel_layer
 from chatbot import redis_pool
 from chatbot.live.hub import Hub
 from chatbot.live.log import TurnLog
+from conversations import broadcast
 from conversations.broadcast import GROUP, Doorbell
 
 logger = logging.getLogger(__name__)
@@ -46,11 +48,14 @@ class Relay:
         self._copied: dict[str, str] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._stop_carrying: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         self._hub.on_opened(self._opened)
         self._hub.on_watched(self._watched)
         self._hub.on_typing(self._visitor_types)
+        loop = asyncio.get_running_loop()
+        self._stop_carrying = broadcast.carry(partial(self._carry, loop))
         self._tasks = [
             asyncio.create_task(self._writing(), name="relay writer"),
             asyncio.create_task(self._listening(), name="relay ear"),
@@ -58,6 +63,7 @@ class Relay:
 
     async def stop(self) -> None:
         """A Redis call whose time runs out in the moment it is cancelled swallows the cancellation: then once more."""
+        self._stop_carrying()
         running = {*self._tasks, *self._following.values()}
         while running:
             for task in running:
@@ -74,6 +80,11 @@ class Relay:
 
     def _visitor_types(self, conversation: str) -> None:
         self._do(_tell({"type": "visitor.typing", "conversation": conversation, "by": self._name}))
+
+    def _carry(self, loop: asyncio.AbstractEventLoop, bell: Doorbell) -> None:
+        """From any thread. Raises `RuntimeError` when the loop has ended."""
+        message = bell.message() | {"by": self._name}
+        loop.call_soon_threadsafe(lambda: self._do(_tell(message)))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -189,7 +200,7 @@ class Relay:
 
     async def _heard(self, message: Mapping[str, Any]) -> None:
         match message["type"]:
-            case "doorbell.rung":
+            case "doorbell.rung" if message.get("by") != self._name:
                 self._hub.hear(Doorbell(**message["bell"]))
             case "turn.running" if message["by"] != self._name:
                 self._follow(message["conversation"], message["turn"], message["epoch"])

@@ -110,9 +110,13 @@ class Socket(AsyncWebsocketConsumer):
         try:
             while self._more:
                 self._more = False
-                await self.catch_up()
+                await self.hear()
         except Exception:
             logger.exception("catching up failed")
+
+    async def hear(self) -> None:
+        """Send the news that was rung for."""
+        await self.catch_up()
 
     async def catch_up(self) -> None:
         """Send what the record has beyond this socket's cursor; one reading at a time, or both would send the same."""

@@ -18,6 +18,8 @@ from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, number_of,
 from chatbot.web.sockets.visit import VISIT
 from chatbot.web.visitor_cookie import cookie_name
 from conversations import services
+from conversations.broadcast import Doorbell
+from conversations.events import EventView
 from conversations.models import Conversation, Status
 from conversations.queue import QueuePlace, queue_place
 
@@ -33,6 +35,9 @@ class WidgetSocket(Socket):
     after = 0
     typed_at = 0.0
     place: QueuePlace | None = None
+    told = 0  # the last event that was announced
+    news: tuple[EventView, ...] = ()  # of those, what came with its content and is not yet sent
+    unsure = False  # the record may have more than was announced
 
     async def connect(self) -> None:
         self.inbox = self.scope["url_route"]["kwargs"]["inbox"]
@@ -62,6 +67,7 @@ class WidgetSocket(Socket):
         hub().watch(
             self.conversation.public_id, self, turn=text_of(live or {}, "turn", 40), at=number_of(live or {}, "at")
         )
+        self.unsure = True
         self.ring()  # what was announced between reading and watching
 
     async def say_text(self, frame: dict[str, Any]) -> None:
@@ -155,12 +161,35 @@ class WidgetSocket(Socket):
     }
     unmetered = frozenset({"typing"})
 
+    def rung(self, bell: Doorbell) -> None:
+        conversation = self._joined()
+        if bell.conversation != conversation.public_id:
+            self.unsure = True  # somebody else in the queue moved
+        elif bell.seq > self.told:
+            self.told, self.news, conversation.status = bell.seq, (*self.news, *bell.news), bell.status
+        self.ring()
+
+    async def hear(self) -> None:
+        """What was announced is sent as it came, unless something before it is missing: then all is read."""
+        conversation = self._joined()
+        async with self._reading:
+            news, self.news = self.news, ()
+            for event in news:
+                if event.seq == self.after + 1:
+                    await self._send_event(event)
+            if self.unsure or self.after < self.told or conversation.status == Status.QUEUED or self.place:
+                self.unsure = False
+                try:
+                    await self.read_news()
+                except BaseException:
+                    self.unsure = True
+                    raise
+
     async def read_news(self) -> None:
         conversation = self._joined()
         while events := await store.read_events(conversation.pk, self.after, PAGE):
             for event in events:
-                self.after = event.seq
-                await self.send(text_data=orjson.dumps(event_frame(event)).decode())
+                await self._send_event(event)
             if len(events) < PAGE:
                 break
         await cross(conversation.refresh_from_db, fields=["status", "waiting_since"])
@@ -169,6 +198,10 @@ class WidgetSocket(Socket):
         elif self.place:
             self.place = None
             hub().unwatch_queue(conversation.workspace_id, self)
+
+    async def _send_event(self, event: EventView) -> None:
+        self.after = event.seq
+        await self.send(text_data=orjson.dumps(event_frame(event)).decode())
 
     async def _tell_place(self, conversation: Conversation) -> None:
         """The place in the queue, whenever it is another than was told."""
