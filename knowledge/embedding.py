@@ -42,6 +42,9 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> Vectors:
         """One row a text, float32, each of length 1. `on_batch` hears how many more texts are done."""
 
+    def encode_messages(self, texts: Sequence[str]) -> Vectors:
+        """As `encode`, for short texts that questions will be compared with: by whatever embeds the questions."""
+
     def encode_question(self, text: str) -> Vectors:
         """The vector of one short text; asked by several stages of one turn, so the last ones are remembered."""
 
@@ -94,6 +97,9 @@ class SentenceTransformerEncoder:
                 on_batch(len(batch))
         return np.concatenate(rows).astype(np.float32) if rows else np.zeros((0, self.size), np.float32)
 
+    def encode_messages(self, texts: Sequence[str]) -> Vectors:
+        return self.encode(texts)
+
     def understood(self, text: str) -> float:
         with self._lock:
             tokens: list[int] = self._model.tokenizer(text, add_special_tokens=False, truncation=True)["input_ids"]
@@ -123,6 +129,10 @@ class TwoSpeedEncoder:
         self.encode_question, self.understood = questions.vector, questions.understood
         self._lock = threading.Lock()
         self._whole: SentenceTransformerEncoder | None = None
+
+    def encode_messages(self, texts: Sequence[str]) -> Vectors:
+        rows = [self.encode_question.__wrapped__(text) for text in texts]  # not worth remembering
+        return np.stack(rows) if rows else np.zeros((0, self.size), np.float32)
 
     def encode(self, texts: Sequence[str], *, on_batch: Callable[[int], None] | None = None) -> Vectors:
         with self._lock:

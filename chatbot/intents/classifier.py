@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import FeatureUnion
 from sklearn.svm import LinearSVC
 
+from chatbot.intents.terms import Terms, TermsTogether
 from knowledge.embedding import Encoder
 from knowledge.segment import chinese_share
 
@@ -75,39 +74,34 @@ class _Learner:
 
 class _Characters(_Learner):
     def __init__(self) -> None:
-        self._features = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
+        self._features = Terms(analyzer="char", ngram_range=(1, 3))
         self._svm = LinearSVC(C=1.0)
 
     def fit(self, texts: Sequence[str], labels: Numbers) -> None:
-        self._examples = self._features.fit_transform(texts)
+        self._examples = self._features.fit(texts)
         self._svm.fit(self._examples, labels)
 
     def score(self, texts: Sequence[str]) -> tuple[Numbers, Numbers]:
-        features = self._features.transform(texts)
+        features = self._features.of(texts)
         return _softmax(_margins(self._svm, features)), _nearest(features @ self._examples.T)
 
 
 class _WordsAndMeaning(_Learner):
     def __init__(self, vectors: "_Vectors") -> None:
         self._vectors = vectors
-        self._features = FeatureUnion(
-            [
-                ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)),
-                ("parts", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)),
-            ]
-        )
+        self._features = TermsTogether(Terms(ngram_range=(1, 2)), Terms(analyzer="char_wb", ngram_range=(2, 4)))
         self._svm = LinearSVC(C=1.0)
         self._regression = LogisticRegression(C=30.0, max_iter=400)
 
     def fit(self, texts: Sequence[str], labels: Numbers) -> None:
-        self._svm.fit(self._features.fit_transform(texts), labels)
+        self._svm.fit(self._features.fit(texts), labels)
         self._examples = self._vectors.of(texts)
         self._regression.fit(self._examples, labels)
 
     def score(self, texts: Sequence[str]) -> tuple[Numbers, Numbers]:
         vectors = self._vectors.of(texts)
-        by_words = _softmax(_margins(self._svm, self._features.transform(texts)))
-        by_meaning: Numbers = self._regression.predict_proba(vectors)
+        by_words = _softmax(_margins(self._svm, self._features.of(texts)))
+        by_meaning = _probabilities(self._regression, vectors)
         mixed = EMBEDDING_WEIGHT * by_meaning + (1 - EMBEDDING_WEIGHT) * by_words
         return mixed, _nearest(vectors @ self._examples.T)
 
@@ -129,7 +123,7 @@ class _Vectors:
         if missing and len(texts) == 1:  # a visitor's message is not an example
             return np.array([self._encoder.encode_question(texts[0])], np.float64)
         if missing:
-            fresh = dict(zip(missing, self._encoder.encode(list(missing.values())), strict=True))
+            fresh = dict(zip(missing, self._encoder.encode_messages(list(missing.values())), strict=True))
             self._known |= fresh
             if self._file:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -211,8 +205,18 @@ def _softmax(margins: Numbers) -> Numbers:
 
 
 def _margins(svm: LinearSVC, features: Any) -> Numbers:
-    margins: Numbers = svm.decision_function(features)
-    return np.column_stack([-margins, margins]) if margins.ndim == 1 else margins
+    """As its `decision_function`, without the checks that cost more than the product; two labels give two columns."""
+    margins: Numbers = np.asarray(features @ svm.coef_.T) + svm.intercept_
+    return np.column_stack([-margins[:, 0], margins[:, 0]]) if margins.shape[1] == 1 else margins
+
+
+def _probabilities(regression: LogisticRegression, vectors: Numbers) -> Numbers:
+    """As its `predict_proba`."""
+    raw: Numbers = vectors @ regression.coef_.T + regression.intercept_
+    if raw.shape[1] == 1:  # two labels have one line between them
+        raw = np.column_stack([np.zeros(len(raw)), raw[:, 0]])
+    powers = np.exp(raw - raw.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)  # type: ignore[no-any-return]
 
 
 def _cool(probabilities: Numbers, temperature: float) -> Numbers:
