@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import ParamSpec, TypeVar
 
-from django.db import close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 THREADS = 8
+
+Away = (OperationalError, InterfaceError)
+"""What a database that is not there raises, and one that went away in the middle."""
 
 P = ParamSpec("P")
 R = TypeVar("R")

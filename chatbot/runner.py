@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from chatbot import redis_pool, store
+from chatbot.crossing import Away
 from chatbot.live import relay
 from chatbot.live.hub import Hub, hub
 from chatbot.live.log import TurnLog
@@ -33,9 +35,11 @@ from conversations.services import LineTaken, TurnResult
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_S = 1.0
+CHECKPOINT_S = 0.9  # with the time that storing takes, at most a second of shown text is ever gone
+AGAIN_S, AWAY_S = 0.5, 60.0  # how often, and how long, the record is tried while the database is away
 LOOK_S = 0.2
 HELD_BACK_S = 4.0  # the longest that an answer waits for a visitor who is typing
+T = TypeVar("T")
 STOPPED, MERGED, LOST = "stopped", "merged", "lost"
 
 _OUTCOMES: Mapping[type[Outcome], tuple[Turn.Outcome, str]] = {
@@ -159,7 +163,7 @@ class Runner:
         """The turn as the record has it, read while its log can be held: nobody takes the line unnoticed in between."""
         log = running.log = self._live.reserve(conversation, running.turn)
         try:
-            loaded = await store.load_turn(running.turn)
+            loaded = await _persistently(lambda: store.load_turn(running.turn))
         except BaseException:
             self._live.cancel(log)
             raise
@@ -169,12 +173,12 @@ class Runner:
 
     async def _end_early(self, running: _Running) -> None:
         """Record a turn that ended before anything was shown of it."""
-        loaded = await store.load_turn(running.turn)
+        loaded = await _persistently(lambda: store.load_turn(running.turn))
         if running.end == MERGED:
-            await store.merge(loaded.pk)
+            await _persistently(lambda: store.merge(loaded.pk))
         elif running.end == STOPPED:
             with contextlib.suppress(LineTaken):
-                await store.finish(loaded.pk, TurnResult(Turn.Outcome.STOPPED))
+                await _persistently(lambda: store.finish(loaded.pk, TurnResult(Turn.Outcome.STOPPED)))
 
     async def _follow(self, before: _Running, running: _Running) -> None:
         """Let the earlier turn of the conversation end first: at once if it has shown nothing, else when it is done."""
@@ -186,7 +190,7 @@ class Runner:
         while not before.task.done():
             await asyncio.wait([before.task], timeout=CHECKPOINT_S)
             if not before.task.done():
-                await store.clear_way(running.turn)
+                await _persistently(lambda: store.clear_way(running.turn))
 
     async def _follow_elsewhere(self, loaded: LoadedTurn) -> None:
         """As `_follow`, for turns of another process, which may have died."""
@@ -195,7 +199,7 @@ class Runner:
         clear = False
         while not clear:
             await asyncio.sleep(LOOK_S)
-            clear = await store.clear_way(loaded.public_id)
+            clear = await _persistently(lambda: store.clear_way(loaded.public_id))
 
     async def _answer(self, running: _Running, loaded: LoadedTurn) -> None:
         record, began = Record(), time.perf_counter()
@@ -209,7 +213,8 @@ class Runner:
             shown = log.freeze()
             if running.end == LOST:
                 keeping.cancel()
-                await store.complete_shown(loaded.pk, shown, _fields(record, log, began))
+                fields = _fields(record, log, began)
+                await _persistently(lambda: store.complete_shown(loaded.pk, shown, fields))
                 return
             if running.end != STOPPED:
                 raise
@@ -277,10 +282,23 @@ class Runner:
 
     async def _store(self, loaded: LoadedTurn, result: TurnResult, log: TurnLog) -> None:
         try:
-            await store.finish(loaded.pk, result)
+            await _persistently(lambda: store.finish(loaded.pk, result))
         except LineTaken:
             logger.info("a late answer was refused", extra={"turn": loaded.public_id})
-            await store.complete_shown(loaded.pk, log.shown, result.record)
+            await _persistently(lambda: store.complete_shown(loaded.pk, log.shown, result.record))
+
+
+async def _persistently(kept: Callable[[], Awaitable[T]]) -> T:
+    """Read or write what must not fail because the database is away for a while. `kept` must be safe to do twice."""
+    until = time.monotonic() + AWAY_S
+    while True:
+        try:
+            return await kept()
+        except Away as problem:
+            if time.monotonic() > until:
+                raise
+            logger.warning("the record is tried again", extra={"problem": type(problem).__name__})
+            await asyncio.sleep(AGAIN_S)
 
 
 def _fields(record: Record, log: TurnLog, began: float) -> dict[str, object]:

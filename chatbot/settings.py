@@ -158,7 +158,15 @@ if _database["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
 else:
-    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": env.integer("BATON_DB_POOL", 10), "timeout": 10}}
+    _database["ENGINE"] = "workspace.postgresql"
+    _database["OPTIONS"] = {
+        "pool": {
+            "min_size": 1,
+            "max_size": env.integer("BATON_DB_POOL", 10),
+            "timeout": 4,  # a restart is waited for; after that a page says 503
+            "reconnect_timeout": 3,  # the pauses between its tries double: never so long that a database that is back waits
+        }
+    }
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -8,6 +8,7 @@ from chatbot.web import health, webhooks
 from chatbot.web.api import api
 from chatbot.web.pages import analytics, costs, desk, files, icon, knowledge, shop, signing_in, widget
 
+handler500 = "chatbot.web.trouble.failed"
 urlpatterns = [
     path("", signing_in.home),
     path("login/", signing_in.SignIn.as_view(), name="login"),

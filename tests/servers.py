@@ -4,14 +4,21 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
 
 UNPRIVILEGED = ("postgres", "nobody")
 PATIENCE_S = 30.0
+
+_postgres: dict[int, tuple[Callable[[], subprocess.Popen[bytes]], subprocess.Popen[bytes]]] = {}  # by port
 
 
 class NoServer(Exception):
@@ -20,29 +27,47 @@ class NoServer(Exception):
 
 def start_postgres(home: Path) -> str:
     """Make a cluster, start it, create a database. Returns its URL."""
-    programs = _postgres_programs()
-    data, port = home / "postgres", _free_port()
-    as_user = _unprivileged()
+    programs = postgres_programs()
+    data, port = home / "postgres", free_port()
+    as_user = unprivileged()
     data.mkdir()
     home.chmod(0o755)
     if as_user:
         shutil.chown(data, as_user)
     _run([programs / "initdb", "-D", data, "-U", "baton", "-A", "trust", "-E", "UTF8", "--no-sync"], as_user)
-    server = subprocess.Popen(
-        [
-            str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(data), "-h", "127.0.0.1",
-            "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200",
-        ],
-        user=as_user,
-        cwd=data,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    atexit.register(_end, server)
+
+    def run() -> subprocess.Popen[bytes]:
+        server = subprocess.Popen(
+            [
+                str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(data), "-h", "127.0.0.1",
+                "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
+                "-c", "max_connections=200",
+            ],
+            user=as_user, cwd=data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        atexit.register(_end, server)
+        return server
+
+    _postgres[port] = (run, run())
     _wait_for(port)
     url = f"postgresql://baton@127.0.0.1:{port}/baton"
     _run_until([programs / "createdb", "-h", "127.0.0.1", "-p", port, "-U", "baton", "baton"], as_user)
     return url
+
+
+@contextmanager
+def postgres_away(url: str) -> Iterator[None]:
+    """A PostgreSQL of ours is shut down, in the middle of whatever it does, and comes back when the block ends."""
+    port = urlsplit(url).port
+    assert port
+    run, server = _postgres[port]
+    server.send_signal(signal.SIGINT)
+    server.wait(30)
+    try:
+        yield
+    finally:
+        _postgres[port] = (run, run())
+        _patiently(lambda: _accepts(url))
 
 
 def start_redis(home: Path) -> str:
@@ -50,7 +75,7 @@ def start_redis(home: Path) -> str:
     program = shutil.which("redis-server")
     if program is None:
         raise NoServer("redis-server is not installed")
-    port = _free_port()
+    port = free_port()
     server = start_redis_on(port, home, program)
     atexit.register(_end, server)
     return f"redis://127.0.0.1:{port}/0"
@@ -65,7 +90,15 @@ def start_redis_on(port: int, home: Path, program: str = "redis-server") -> subp
     return server
 
 
-def _postgres_programs() -> Path:
+def _accepts(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def postgres_programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if found:
         return found[-1]
@@ -75,7 +108,7 @@ def _postgres_programs() -> Path:
     return Path(on_path).resolve().parent
 
 
-def _unprivileged() -> str | None:
+def unprivileged() -> str | None:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
@@ -111,7 +144,7 @@ def _patiently(done: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from ninja import Field, NinjaAPI, Schema
+from ninja import Field, NinjaAPI, Query, Schema
 from ninja.errors import AuthenticationError, ValidationError
 from ninja.security import HttpBearer
 
@@ -128,7 +128,7 @@ def ask(request: HttpRequest, body: Ask) -> Any:
 
 
 @api.get("/conversations", response=list[ConversationOut])
-def conversations(request: HttpRequest, status: Status | None = None, limit: int = Field(50, ge=1, le=PAGE)) -> Any:
+def conversations(request: HttpRequest, status: Status | None = None, limit: int = Query(50, ge=1, le=PAGE)) -> Any:
     """The conversations of the workspace, the latest first."""
     rows = Conversation.objects.of(request.auth.workspace).select_related("inbox")  # type: ignore[attr-defined]
     if status:
@@ -148,7 +148,7 @@ def conversations(request: HttpRequest, status: Status | None = None, limit: int
 
 
 @api.get("/conversations/{conversation}/events", response={200: list[EventOut], 404: Problem})
-def events(request: HttpRequest, conversation: str, after: int = Field(0, ge=0)) -> Any:
+def events(request: HttpRequest, conversation: str, after: int = Query(0, ge=0)) -> Any:
     """The record of a conversation after event number `after`, oldest first, at most 200 at once."""
     rows = Conversation.objects.of(request.auth.workspace)  # type: ignore[attr-defined]
     found = rows.filter(public_id=conversation).first()

@@ -23,6 +23,9 @@ SENTENCES: dict[str, str] = {
     "refused": gettext_noop("This request does not prove its sender, or it is too old."),
     "too_large": gettext_noop("This is too large."),
     "internal": gettext_noop("Something went wrong on our side. Nothing you wrote is lost."),
+    "unavailable": gettext_noop(
+        "Our records cannot be reached at the moment. Please try again in a minute; what was confirmed is kept."
+    ),
     "model_unavailable": gettext_noop("The language model could not be reached; this answer quotes our documents instead."),
     "details": gettext_noop("Please give an e-mail address or a phone number that can be reached."),
     "form": gettext_noop("Please look at the marked fields. What you wrote is still there."),

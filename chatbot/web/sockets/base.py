@@ -16,6 +16,7 @@ import orjson
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from chatbot.crossing import Away
 from chatbot.web.errors import sentence
 from conversations.broadcast import Doorbell
 from conversations.services import ConversationError
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 MAX_FRAME = 64 * 1024
 BURST, PER_S = 20, 2.0
 
+AGAIN_S = 1.0
+
+CLOSE_AWAY = 1013  # "try again later": clients come back by themselves and send again what was not acknowledged
 CLOSE_SESSION = 4001
 CLOSE_NOT_ALLOWED = 4003
 
@@ -82,6 +86,9 @@ class Socket(AsyncWebsocketConsumer):
             await self.say_error(problem.code, reference)
         except ConversationError as problem:
             await self.say_error(problem.code, reference)
+        except Away as problem:
+            logger.warning("frame not taken", extra={"problem": type(problem).__name__})
+            await self.close(CLOSE_AWAY)
         except Exception:
             logger.exception("frame failed")
             await self.say_error("internal", reference)
@@ -110,7 +117,12 @@ class Socket(AsyncWebsocketConsumer):
         try:
             while self._more:
                 self._more = False
-                await self.hear()
+                try:
+                    await self.hear()
+                except Away as problem:
+                    logger.warning("catching up later", extra={"problem": type(problem).__name__})
+                    self._more = True
+                    await asyncio.sleep(AGAIN_S)
         except Exception:
             logger.exception("catching up failed")
 
