@@ -46,6 +46,9 @@ class OpenIndex(Protocol):
 
     def matching(self, question: Sparse, limit: int, among: Iterable[int] | None = None) -> dict[int, float]: ...
 
+    def count(self) -> int:
+        """How many points it holds, counted, not estimated."""
+
 
 class Engine(Protocol):
     """Builds, opens and drops version indexes by name."""
@@ -128,6 +131,9 @@ class _EdgeIndex:
         vector = edge.SparseVector(indices=question.indices, values=question.values)
         return self._ask(edge.Query.Nearest(vector, using=LEXICAL), limit, among)
 
+    def count(self) -> int:
+        return int(self._shard.count(edge.CountRequest(exact=True)))
+
     def close(self) -> None:
         self._shard.close()
 
@@ -185,6 +191,12 @@ class _ServerIndex:
             return {}
         vector = models.SparseVector(indices=question.indices, values=question.values)
         return self._ask(vector, LEXICAL, limit, among)
+
+    def count(self) -> int:
+        try:
+            return int(self._client.count(self._name, exact=True).count)
+        except Exception as problem:  # as in `_ask`
+            raise IndexUnavailable(f"the Qdrant server did not answer for {self._name}") from problem
 
     def _ask(self, query: Any, using: str, limit: int, among: Iterable[int] | None) -> dict[int, float]:
         only = None if among is None else models.Filter(must=[models.HasIdCondition(has_id=list(among))])

@@ -1,5 +1,6 @@
-"""Collections, documents as uploaded, chunks as indexed, and the versions that are published."""
+"""Collections, documents as uploaded, chunks as indexed, what people changed in them, and the versions that are published."""
 
+import datetime as dt
 from typing import ClassVar
 
 from django.db import models
@@ -12,11 +13,20 @@ from workspace.tenancy import OwnedByWorkspace, OwnedManager, OwnedQuerySet
 
 
 class Collection(OwnedByWorkspace):
-    """A body of knowledge that is published as a whole. `version` is the number of the live one; 0: nothing published."""
+    """A body of knowledge that is published as a whole. `version` is the number of the live one; 0: nothing published.
+
+    `draft` is the number of a version that was built but is not yet live (0: none); `revision` rises with everything that
+    changes what may be found. `report` is what the last `knowledge.reconcile` saw.
+    """
 
     public_id = PublicIdField("col")
     name = models.CharField(_("name"), max_length=80)
     version = models.PositiveIntegerField(_("live version"), default=0, editable=False)
+    draft = models.PositiveIntegerField(_("draft"), default=0, editable=False)
+    automatic = models.BooleanField(_("publish changes by themselves"), default=True)
+    revision = models.PositiveIntegerField(default=0, editable=False)
+    dated = models.BooleanField(default=False, editable=False)  # something in it is valid for a time only
+    report = models.JSONField(default=dict, editable=False)
     builder = models.CharField(max_length=40, blank=True, editable=False)
     builder_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
@@ -34,8 +44,12 @@ class Collection(OwnedByWorkspace):
 
 class DocumentQuerySet(OwnedQuerySet["Document"]):
     def kept(self) -> "DocumentQuerySet":
-        """Not deleted."""
-        return self.filter(deleted_at__isnull=True)
+        """Neither deleted nor replaced by a newer one that is live."""
+        return self.filter(deleted_at__isnull=True).exclude(status=Document.Status.REPLACED)
+
+    def named(self, collection: "Collection | int", source: str) -> "DocumentQuerySet":
+        """Every reading of one source, oldest first."""
+        return self.filter(collection=collection, source=source, deleted_at__isnull=True).order_by("pk")
 
     def readable(self) -> "DocumentQuerySet":
         """What the next version is built from."""
@@ -58,6 +72,7 @@ class Document(OwnedByWorkspace):
         READ = "read", _("read, not yet published")
         LIVE = "live", _("live")
         FAILED = "failed", _("failed")
+        REPLACED = "replaced", _("replaced")
 
     public_id = PublicIdField("doc")
     collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="documents")
@@ -72,6 +87,8 @@ class Document(OwnedByWorkspace):
     error = models.CharField(_("error code"), max_length=40, blank=True)
     error_detail = models.CharField(max_length=200, blank=True)
     replaces = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="+")
+    valid_from = models.DateTimeField(_("valid from"), null=True, blank=True)
+    valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
     created_at = models.DateTimeField(_("added"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True)
 
@@ -87,14 +104,76 @@ class Document(OwnedByWorkspace):
         return self.title
 
 
+class SourceText(OwnedByWorkspace):
+    """The first layer: what a document said when it was read, before it was cut. `entries`: see `Edit.content`."""
+
+    document = models.OneToOneField(Document, on_delete=models.CASCADE, related_name="text")
+    parts = models.JSONField(default=list)
+    entries = models.JSONField(default=list)
+
+
+class Layer(models.TextChoices):
+    """Who made a piece: the machine from the source, a person, or the machine from what a person's piece left over."""
+
+    MACHINE = "machine", _("from the source")
+    WRITTEN = "written", _("written by a person")
+    REST = "rest", _("the rest of a piece")
+
+
+class Edit(OwnedByWorkspace):
+    """The third layer: what a person wants of one piece of a source, whatever becomes of the source.
+
+    `base` is the piece as the source had it (None: added by the person), `content` what it shall say instead (None: as the
+    source says), `theirs` what the source says now, where that clashes (with `state` clash; None: nothing any more). All three
+    are ``{"heading", "text"}`` for passages, ``{"question", "phrasings", "answers"}`` for FAQ entries. See `knowledge.layers`.
+    """
+
+    class Kind(models.TextChoices):
+        PASSAGE = "passage", _("passage")
+        ENTRY = "entry", _("FAQ entry")
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("in use")
+        CLASH = "clash", _("clashes with the source")
+        ENDED = "ended", _("ended")
+
+    public_id = PublicIdField("edt")
+    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="edits")
+    source = models.CharField(max_length=500)
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    base = models.JSONField(null=True)
+    content = models.JSONField(null=True)
+    theirs = models.JSONField(null=True)
+    off = models.BooleanField(_("switched off"), default=False)
+    valid_from = models.DateTimeField(_("valid from"), null=True, blank=True)
+    valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.ACTIVE)
+    author = models.CharField(max_length=40)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["collection", "source", "state"], name="edits_by_source")]
+
+
 class Entry(OwnedByWorkspace):
-    """A FAQ entry: a question, its other phrasings, and its answers. Found by the best of its chunks."""
+    """A FAQ entry: a question, its other phrasings, and its answers. Found by the best of its chunks.
+
+    Its words never change: an edited entry is a new row, `current` when the next version is to hold it. `off` and the dates
+    count at once, in every version.
+    """
 
     public_id = PublicIdField("ent")
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="entries")
     position = models.PositiveIntegerField()
     question = models.TextField(_("question"))
     answers = models.JSONField(_("answers"))
+    layer = models.CharField(max_length=8, choices=Layer.choices, default=Layer.MACHINE)
+    edit = models.ForeignKey(Edit, on_delete=models.SET_NULL, null=True, related_name="entries")
+    current = models.BooleanField(default=True)
+    off = models.BooleanField(_("switched off"), default=False)
+    valid_from = models.DateTimeField(_("valid from"), null=True, blank=True)
+    valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("FAQ entry")
@@ -109,8 +188,31 @@ class Entry(OwnedByWorkspace):
         return "\n\n".join(self.answers)
 
 
+class ChunkQuerySet(OwnedQuerySet["Chunk"]):
+    def retrievable(self, at: dt.datetime) -> "ChunkQuerySet":
+        """What may be found at that moment, whichever version's index still holds it: the last word is the database's."""
+        rows = self.filter(document__deleted_at__isnull=True, off=False)
+        for row in ("document", "entry"):
+            rows = rows.filter(
+                models.Q(**{f"{row}__valid_from__isnull": True}) | models.Q(**{f"{row}__valid_from__lte": at}),
+                models.Q(**{f"{row}__valid_until__isnull": True}) | models.Q(**{f"{row}__valid_until__gt": at}),
+            )
+        return rows.filter(models.Q(entry__isnull=True) | models.Q(entry__off=False))
+
+
+class ChunkManager(OwnedManager["Chunk"]):
+    def of(self, workspace: Workspace | int) -> ChunkQuerySet:
+        return Chunk.every.all().of(workspace)
+
+
+EveryChunk = models.Manager.from_queryset(ChunkQuerySet)
+
+
 class Chunk(OwnedByWorkspace):
-    """A piece of a document as it is indexed. `heading` is the path of headings above it."""
+    """A piece of a document as it is indexed. `heading` is the path of headings above it.
+
+    Its words never change (see `Entry`), so that a version can be built again exactly from the rows its roster names.
+    """
 
     class Kind(models.TextChoices):
         PASSAGE = "passage", _("passage")
@@ -124,6 +226,13 @@ class Chunk(OwnedByWorkspace):
     position = models.PositiveIntegerField()
     heading = models.CharField(max_length=300, blank=True)
     text = models.TextField()
+    layer = models.CharField(max_length=8, choices=Layer.choices, default=Layer.MACHINE)
+    edit = models.ForeignKey(Edit, on_delete=models.SET_NULL, null=True, related_name="chunks")
+    current = models.BooleanField(default=True)
+    off = models.BooleanField(_("switched off"), default=False)
+
+    every: ClassVar[EveryChunk["Chunk"]] = EveryChunk()
+    objects: ClassVar[ChunkManager] = ChunkManager()
 
     class Meta:
         ordering: ClassVar = ["document", "position"]
@@ -158,7 +267,18 @@ class Vector(OwnedByWorkspace):
 
 
 class Version(OwnedByWorkspace):
-    """A published state of a collection: its index is built beside the live one, then the collection points to it."""
+    """A state of a collection: its index is built beside the live one, then the collection points to it.
+
+    `published_at` is None for a draft. `indexed`: its index is kept; without, it is built again from the chunks the roster
+    names. `digest` is over their words, in order. `documents` are primary keys; `changes` is against the version that was
+    live when it was built (see `knowledge.versions`).
+    """
+
+    class Reason(models.TextChoices):
+        CHANGED = "changed", _("changed documents or edits")
+        CLEANED = "cleaned", _("deleted documents taken out")
+        ENCODER = "encoder", _("another encoder")
+        RESTORED = "restored", _("an earlier version again")
 
     collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField(_("number"))
@@ -166,7 +286,14 @@ class Version(OwnedByWorkspace):
     chunks = models.PositiveIntegerField(_("chunks"))
     lexicon = models.BinaryField(help_text="token ids and document frequencies, see knowledge.lexicon")
     roster = models.BinaryField(help_text="which chunk each point of the index is, see knowledge.roster")
-    published_at = models.DateTimeField(_("published at"), default=timezone.now)
+    reason = models.CharField(_("reason"), max_length=8, choices=Reason.choices, default=Reason.CHANGED)
+    restores = models.PositiveIntegerField(null=True)
+    documents = models.JSONField(default=list)
+    changes = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64, blank=True)
+    indexed = models.BooleanField(default=True)
+    created_at = models.DateTimeField(_("built at"), default=timezone.now)
+    published_at = models.DateTimeField(_("published at"), null=True)
 
     class Meta:
         verbose_name = _("version")
@@ -181,3 +308,93 @@ class Version(OwnedByWorkspace):
     @property
     def index_name(self) -> str:
         return f"{self.collection.public_id}-{self.number}"
+
+
+class GoldSet(OwnedByWorkspace):
+    """Questions whose right source is known: how good the search is, told for every version."""
+
+    public_id = PublicIdField("gld")
+    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="gold_sets")
+    name = models.CharField(_("name"), max_length=80)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["collection", "name"], name="gold_set_names_differ"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GoldQuestion(OwnedByWorkspace):
+    """`source` names the document that should be found, `expects` the FAQ question in it (empty: any piece will do)."""
+
+    gold_set = models.ForeignKey(GoldSet, on_delete=models.CASCADE, related_name="questions")
+    text = models.CharField(_("question"), max_length=1_000)
+    source = models.CharField(_("document"), max_length=500)
+    expects = models.TextField(_("FAQ question"), blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["gold_set", "text"], name="a_gold_question_is_asked_once"),
+        ]
+
+
+class GoldRun(OwnedByWorkspace):
+    """What a version found of a gold set. `ranks`: by question's primary key, from 1; 0: not among the first ten."""
+
+    gold_set = models.ForeignKey(GoldSet, on_delete=models.CASCADE, related_name="runs")
+    version = models.PositiveIntegerField()
+    encoder = models.CharField(max_length=80)
+    questions = models.PositiveIntegerField()
+    hits_1 = models.PositiveIntegerField()
+    hits_5 = models.PositiveIntegerField()
+    reciprocal_rank = models.FloatField(help_text="the mean over the questions, 0 to 1")
+    ranks = models.JSONField(default=dict)
+    ran_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["gold_set", "version"], name="one_gold_run_a_version"),
+        ]
+
+
+class Finding(OwnedByWorkspace):
+    """Two pieces of a version that say the same twice, or say different things of the same.
+
+    `one` and `other` are public ids of chunks or entries; `key` is made of their words, so that what was set aside stays so.
+    """
+
+    class Kind(models.TextChoices):
+        DUPLICATE = "duplicate", _("says the same twice")
+        CONTRADICTION = "conflict", _("contradicts")
+
+    public_id = PublicIdField("fnd")
+    collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="findings")
+    version = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    one = models.CharField(max_length=40)
+    other = models.CharField(max_length=40)
+    key = models.CharField(max_length=64)
+    cosine = models.FloatField()
+    overlap = models.FloatField(help_text="the share of the words that both have, 0 to 1")
+    set_aside_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["collection", "key"], name="one_finding_a_pair"),
+        ]
+
+
+class SetAside(OwnedByWorkspace):
+    """A question nobody is going to write an answer for, by the hash of its folded words."""
+
+    text_hash = models.CharField(max_length=64)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workspace", "text_hash"], name="a_question_is_set_aside_once"),
+        ]

@@ -1,6 +1,8 @@
-"""Versions: everything readable in a collection is built beside the live version, then switched to.
+"""Versions are built and switched to here: everything readable in a collection, beside the live version, then instead of it.
 
-The switch is one transaction (law 7); until it, and when anything fails before it, the live version answers.
+The switch is one transaction (law 7); until it, and when anything fails before it, the live version answers. A collection
+that does not publish by itself gets a draft, which can be asked beside the live version. What is deleted is taken out of
+the live version in any case.
 """
 
 import datetime as dt
@@ -11,11 +13,12 @@ from contextlib import contextmanager
 
 import numpy as np
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
+from knowledge import changes
 from knowledge.embedding import Vectors, encoder
-from knowledge.index import Point, engine
+from knowledge.index import IndexUnavailable, Point, engine
 from knowledge.lexicon import Lexicon
 from knowledge.models import Chunk, Collection, Document, Vector, Version
 from knowledge.roster import Roster
@@ -26,11 +29,17 @@ from workspace.models import Job
 PUBLISH_JOB = "publish_collection"
 
 BUILD_LEASE_S = 10.0  # as long as a job's: whoever takes the job of a dead worker may build at once
-KEPT_VERSIONS = 3
+KEPT_VERSIONS = 10
+KEPT_INDEXES = 3  # of them; the others are built again from their chunks when they are wanted
 ENCODE_STEP = 256
+ROWS = 500
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("encode", "index"), how much is done and how much there is."""
+
+
+def no_progress(*_: object) -> None:
+    """For who does not look."""
 
 
 class BeingBuilt(Exception):
@@ -38,7 +47,7 @@ class BeingBuilt(Exception):
 
 
 def request_publish(collection: Collection) -> None:
-    """See that a publish comes after now: one that waits already will do."""
+    """See that the versions are brought up to date after now: a job that waits already will do."""
     waiting = Job.objects.of(collection.workspace_id).filter(
         kind=PUBLISH_JOB, status=Job.Status.QUEUED, payload={"collection": collection.public_id}
     )
@@ -48,64 +57,200 @@ def request_publish(collection: Collection) -> None:
         )
 
 
-def publish(*, collection: Collection, progress: Progress = lambda *_: None) -> Version:
+def publish(*, collection: Collection, progress: Progress = no_progress, actor: str = audit.SYSTEM) -> Version:
     """Build the next version of a collection from everything readable in it, and switch to it.
 
     Raises `BeingBuilt`, `knowledge.embedding.EncoderUnavailable`, or whatever the index engine raises; the live version
     stays untouched then.
     """
     with building(collection) as renew:
-        documents = list(Document.objects.of(collection.workspace_id).readable().filter(collection=collection))
-        gone = {document.replaces_id for document in documents if document.replaces_id}
-        documents = [document for document in documents if document.pk not in gone]
-        chunks = list(
-            Chunk.objects.of(collection.workspace_id).filter(document__in=documents).order_by("document_id", "pk")
-        )
-        vectors = _vectors(collection, chunks, progress, renew)
-        cuts = [legs(piece.indexed_text) for piece in chunks]
-        lexicon = Lexicon.of(cuts)
-        number = (collection.versions.order_by("-number").values_list("number", flat=True).first() or 0) + 1
-        version = Version(
-            workspace_id=collection.workspace_id,
-            collection=collection,
-            number=number,
-            encoder=encoder().fingerprint,
-            chunks=len(chunks),
-            lexicon=lexicon.to_bytes(),
-            roster=Roster.of(chunks).to_bytes(),
-        )
-        points = (
-            Point(at, vectors[at], lexicon.weigh_chunk(cut)) for at, cut in _counted(cuts, "index", progress, renew)
-        )
-        engine().build(version.index_name, vectors.shape[1], points)
+        return switch(version=_build_newest(collection, progress, renew), actor=actor)
+
+
+def refresh(*, collection: Collection, progress: Progress = no_progress) -> None:
+    """Bring the versions up to date: publish, or, where a person publishes, clean the live version and build a draft.
+
+    Raises as `publish` does.
+    """
+    collection.refresh_from_db()
+    if collection.automatic:
+        publish(collection=collection, progress=progress)
+        return
+    with building(collection) as renew:
+        if version := live_version(collection):
+            reason = _staleness(version)
+            if reason:
+                clean = build(collection, alive_chunks(version), reason, progress, renew, restores=version.number)
+                switch(version=clean, actor=audit.SYSTEM)
+        draft = _build_newest(collection, progress, renew)
         with transaction.atomic():
-            version.save(force_insert=True)
-            Collection.every.filter(pk=collection.pk).update(version=number)
-            Document.every.filter(pk__in=[document.pk for document in documents], deleted_at__isnull=True).update(
-                status=Document.Status.LIVE
-            )
-            Document.every.filter(pk__in=gone).update(deleted_at=timezone.now())
-            audit.record(
-                workspace_id=collection.workspace_id,
-                actor=audit.SYSTEM,
-                action="collection.publish",
-                target=collection.public_id,
-                detail={"version": number, "chunks": len(chunks)},
-            )
-        collection.version = number
-        _drop_old_versions(collection)
+            Collection.every.filter(pk=collection.pk).update(draft=draft.number)
+        collection.refresh_from_db()
+        drop_old_versions(collection)
+
+
+def build(
+    collection: Collection,
+    chunks: Sequence[Chunk],
+    reason: str,
+    progress: Progress,
+    renew: Callable[[], None],
+    restores: int | None = None,
+) -> Version:
+    """Make a version of these chunks, in their order, with its index; nothing points to it yet. Holds `building`."""
+    vectors = _vectors(collection, chunks, progress, renew)
+    cuts = [legs(piece.indexed_text) for piece in chunks]
+    lexicon = Lexicon.of(cuts)
+    number = (collection.versions.order_by("-number").values_list("number", flat=True).first() or 0) + 1
+    version = Version(
+        workspace_id=collection.workspace_id,
+        collection=collection,
+        number=number,
+        encoder=encoder().fingerprint,
+        chunks=len(chunks),
+        lexicon=lexicon.to_bytes(),
+        roster=Roster.of(chunks).to_bytes(),
+        reason=reason,
+        restores=restores,
+        documents=sorted({piece.document_id for piece in chunks}),
+        digest=digest_of(chunks),
+        changes=changes.between(live_version(collection), chunks),
+    )
+    points = (Point(at, vectors[at], lexicon.weigh_chunk(cut)) for at, cut in _counted(cuts, "index", progress, renew))
+    engine().build(version.index_name, vectors.shape[1], points)
+    version.save(force_insert=True)
     return version
+
+
+def switch(*, version: Version, actor: str) -> Version:
+    """Make a version the live one."""
+    collection, workspace = version.collection, version.workspace_id
+    with transaction.atomic():
+        now = timezone.now()
+        was = Collection.every.select_for_update().get(pk=collection.pk)
+        Version.every.filter(pk=version.pk, published_at__isnull=True).update(published_at=now)
+        Collection.every.filter(pk=collection.pk).update(
+            version=version.number,
+            draft=0 if version.number >= was.draft else was.draft,
+            revision=F("revision") + 1,
+        )
+        _tell_documents(version)
+        audit.record(
+            workspace_id=workspace,
+            actor=actor,
+            action="collection.publish",
+            target=collection.public_id,
+            detail={"version": version.number, "chunks": version.chunks, "reason": version.reason},
+        )
+    collection.refresh_from_db()
+    version.refresh_from_db()
+    drop_old_versions(collection)
+    return version
+
+
+def live_version(collection: Collection) -> Version | None:
+    return Version.every.filter(collection=collection, number=collection.version).first()
+
+
+def alive_chunks(version: Version) -> list[Chunk]:
+    """The chunks of a version whose documents are not deleted, in the version's order."""
+    keys = [int(key) for key in Roster.from_bytes(bytes(version.roster)).chunks]
+    rows: dict[int, Chunk] = {}
+    for start in range(0, len(keys), ROWS):
+        some = Chunk.objects.of(version.workspace_id).filter(pk__in=keys[start : start + ROWS])
+        some = some.filter(document__deleted_at__isnull=True).select_related("document").defer("document__content")
+        rows.update(some.in_bulk())
+    return [rows[key] for key in keys if key in rows]
+
+
+def digest_of(chunks: Sequence[Chunk]) -> str:
+    """Over the indexed words, in order: two versions with the same digest and encoder answer the same."""
+    whole = hashlib.sha256()
+    for piece in chunks:
+        whole.update(hashlib.sha256(f"{piece.kind}\n{piece.indexed_text}".encode()).digest())
+    return whole.hexdigest()
+
+
+@contextmanager
+def building(collection: Collection) -> Iterator[Callable[[], None]]:
+    """Hold the right to build this collection; gives the function that renews it. Raises `BeingBuilt`."""
+    me = uuid.uuid4().hex
+    rows = Collection.every.filter(pk=collection.pk)
+    free = Q(builder="") | Q(builder_until__lt=timezone.now())
+    if not rows.filter(free).update(builder=me, builder_until=_lease()):
+        raise BeingBuilt(collection.name)
+
+    def renew() -> None:
+        if not rows.filter(builder=me).update(builder_until=_lease()):
+            raise BeingBuilt(collection.name)
+
+    try:
+        with leases.Renewing(renew, BUILD_LEASE_S / 3, collection.public_id):
+            yield renew
+    finally:
+        rows.filter(builder=me).update(builder="", builder_until=None)
+
+
+def drop_old_versions(collection: Collection) -> None:
+    """Keep the live version, the draft, and the newest others; of most of them only what they are built from."""
+    pinned = {collection.version, collection.draft}
+    others = [version for version in collection.versions.order_by("-number") if version.number not in pinned]
+    superseded = [version for version in others if version.published_at is None]  # drafts that were built anew
+    past = [version for version in others if version.published_at is not None]
+    for version in past[KEPT_INDEXES - 1 :]:
+        if version.indexed:
+            Version.every.filter(pk=version.pk).update(indexed=False)
+            engine().drop(version.index_name)
+    for version in [*superseded, *past[KEPT_VERSIONS - 1 :]]:
+        engine().drop(version.index_name)
+        version.delete()
+
+
+def _build_newest(collection: Collection, progress: Progress, renew: Callable[[], None]) -> Version:
+    """From the newest readings of everything, with what people changed in them."""
+    rows_of = Document.objects.of(collection.workspace_id).readable().filter(collection=collection).defer("content")
+    documents = {document.pk: document for document in rows_of}
+    gone = {document.replaces_id for document in documents.values()}
+    chosen = [key for key in documents if key not in gone]
+    rows = Chunk.objects.of(collection.workspace_id).filter(document__in=chosen, current=True)
+    chunks = list(rows.order_by("document_id", "pk"))
+    for piece in chunks:
+        piece.document = documents[piece.document_id]
+    version = build(collection, chunks, Version.Reason.CHANGED, progress, renew)
+    version.documents = sorted(chosen)  # those of which nothing is searched as well
+    Version.every.filter(pk=version.pk).update(documents=version.documents)
+    return version
+
+
+def _staleness(version: Version) -> str:
+    """Why a live version may not stay as it is; empty: it may."""
+    if version.encoder != encoder().fingerprint:
+        return Version.Reason.ENCODER
+    try:
+        is_whole = engine().open(version.index_name).count() == version.chunks
+    except IndexUnavailable:
+        is_whole = False
+    return "" if is_whole and len(alive_chunks(version)) == version.chunks else Version.Reason.CLEANED
+
+
+def _tell_documents(version: Version) -> None:
+    """Which documents are live now, which wait, and which were replaced by a newer reading."""
+    rows = Document.objects.of(version.workspace_id).filter(collection=version.collection_id, deleted_at__isnull=True)
+    live = rows.filter(pk__in=version.documents)
+    newest = dict(live.order_by("pk").values_list("source", "pk"))
+    open_states = [Document.Status.READ, Document.Status.LIVE]
+    others = rows.filter(status__in=open_states).exclude(pk__in=version.documents)
+    older = [key for key, source in others.values_list("pk", "source") if key < newest.get(source, 0)]
+    others.filter(pk__in=older).update(status=Document.Status.REPLACED)
+    others.filter(status=Document.Status.LIVE).update(status=Document.Status.READ)
+    live.update(status=Document.Status.LIVE)
 
 
 def _vectors(collection: Collection, chunks: Sequence[Chunk], progress: Progress, renew: Callable[[], None]) -> Vectors:
     """One row a chunk, encoding only what was never encoded before."""
     chosen = encoder()
     hashes = [hashlib.sha256(piece.indexed_text.encode()).hexdigest() for piece in chunks]
-    cached = Vector.objects.of(collection.workspace_id).filter(encoder=chosen.fingerprint)
-    known: dict[str, bytes] = {}
-    for start in range(0, len(hashes), 500):
-        some = cached.filter(text_hash__in=hashes[start : start + 500])
-        known.update({name: bytes(data) for name, data in some.values_list("text_hash", "data")})
+    known = cached_vectors(collection.workspace_id, chosen.fingerprint, hashes)
     missing = {name: piece.indexed_text for name, piece in zip(hashes, chunks, strict=True) if name not in known}
     names, done = list(missing), 0
     progress("encode", 0, len(names))
@@ -132,6 +277,16 @@ def _vectors(collection: Collection, chunks: Sequence[Chunk], progress: Progress
     return table
 
 
+def cached_vectors(workspace: int, fingerprint: str, hashes: Sequence[str]) -> dict[str, bytes]:
+    """Vectors that were made before, by the SHA-256 of the indexed text: float16, little-endian."""
+    rows = Vector.objects.of(workspace).filter(encoder=fingerprint)
+    known: dict[str, bytes] = {}
+    for start in range(0, len(hashes), ROWS):
+        some = rows.filter(text_hash__in=hashes[start : start + ROWS])
+        known.update({name: bytes(data) for name, data in some.values_list("text_hash", "data")})
+    return known
+
+
 def _counted(
     items: Sequence[Legs], stage: str, progress: Progress, renew: Callable[[], None]
 ) -> Iterator[tuple[int, Legs]]:
@@ -142,31 +297,5 @@ def _counted(
             progress(stage, at + 1, len(items))
 
 
-@contextmanager
-def building(collection: Collection) -> Iterator[Callable[[], None]]:
-    """Hold the right to build this collection; gives the function that renews it. Raises `BeingBuilt`."""
-    me = uuid.uuid4().hex
-    rows = Collection.every.filter(pk=collection.pk)
-    free = Q(builder="") | Q(builder_until__lt=timezone.now())
-    if not rows.filter(free).update(builder=me, builder_until=_lease()):
-        raise BeingBuilt(collection.name)
-
-    def renew() -> None:
-        if not rows.filter(builder=me).update(builder_until=_lease()):
-            raise BeingBuilt(collection.name)
-
-    try:
-        with leases.Renewing(renew, BUILD_LEASE_S / 3, collection.public_id):
-            yield renew
-    finally:
-        rows.filter(builder=me).update(builder="", builder_until=None)
-
-
 def _lease() -> dt.datetime:
     return timezone.now() + dt.timedelta(seconds=BUILD_LEASE_S)
-
-
-def _drop_old_versions(collection: Collection) -> None:
-    for old in collection.versions.order_by("-number")[KEPT_VERSIONS:]:
-        engine().drop(old.index_name)
-        old.delete()

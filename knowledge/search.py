@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from django.utils import timezone
+
 from knowledge.embedding import Vectors, encoder, question_vector
 from knowledge.index import IndexUnavailable, OpenIndex, engine
 from knowledge.lexicon import Lexicon
-from knowledge.models import Chunk, Collection, Document, Version
+from knowledge.models import Chunk, Collection, Document, Entry, Version
 from knowledge.roster import Roster
 from knowledge.segment import legs
 from workspace.models import Workspace
@@ -76,15 +78,24 @@ class _LiveVersion:
     roster: Roster
 
 
-def search(*, workspace: Workspace | int, question: str, collections: Sequence[str] = (), limit: int = 6) -> Found:
+def search(
+    *,
+    workspace: Workspace | int,
+    question: str,
+    collections: Sequence[str] = (),
+    limit: int = 6,
+    draft: bool = False,
+) -> Found:
     """The best passages for `question` in the live versions of `collections` (public ids; none: all of them).
+
+    With `draft`, in the drafts of those collections that have one.
 
     Raises `knowledge.index.IndexUnavailable` or `knowledge.embedding.EncoderUnavailable`.
     """
     try:
-        live = live_versions(workspace, collections)
+        live = live_versions(workspace, collections, draft)
     except (IndexUnavailable, Version.DoesNotExist):  # published anew between reading its number and opening it
-        live = live_versions(workspace, collections)
+        live = live_versions(workspace, collections, draft)
     if not live:
         return Found((), (), 0.0)
     vector, understood = question_vector(question)
@@ -96,21 +107,44 @@ def search(*, workspace: Workspace | int, question: str, collections: Sequence[s
     return Found(tuple(passages), tuple(version.key for version in live), understood)
 
 
-def live_versions(workspace: Workspace | int, collections: Sequence[str] = ()) -> list[_LiveVersion]:
-    chosen = Collection.objects.of(workspace).filter(version__gt=0).order_by("pk")
-    if collections:
-        chosen = chosen.filter(public_id__in=collections)
-    return [_open(public_id, number) for public_id, number in chosen.values_list("public_id", "version")]
-
-
-def version_key(workspace: Workspace | int, collections: Sequence[str] = ()) -> str:
-    """Names the knowledge an answer would be drawn from now; it changes with every publish and every delete."""
+def live_versions(
+    workspace: Workspace | int, collections: Sequence[str] = (), draft: bool = False
+) -> list[_LiveVersion]:
     chosen = Collection.objects.of(workspace).order_by("pk")
     if collections:
         chosen = chosen.filter(public_id__in=collections)
-    versions = [f"{public_id}:{number}" for public_id, number in chosen.values_list("public_id", "version")]
-    gone = Document.objects.of(workspace).filter(deleted_at__isnull=False).count()
-    return ",".join([*versions, f"gone:{gone}"])
+    numbers = [
+        (public_id, (draft and waiting) or live)
+        for public_id, live, waiting in chosen.values_list("public_id", "version", "draft")
+    ]
+    return [_open(public_id, number) for public_id, number in numbers if number]
+
+
+def version_key(workspace: Workspace | int, collections: Sequence[str] = ()) -> str:
+    """Names the knowledge an answer would be drawn from now.
+
+    It changes with every publish, delete and switched-off piece, and whenever something becomes or ceases to be valid.
+    """
+    chosen = Collection.objects.of(workspace).order_by("pk")
+    if collections:
+        chosen = chosen.filter(public_id__in=collections)
+    rows = list(chosen.values_list("pk", "public_id", "version", "revision", "dated"))
+    names = [f"{public_id}:{number}.{revision}" for _, public_id, number, revision, _ in rows]
+    if dated := [key for key, *_, is_dated in rows if is_dated]:
+        names.append(f"dates:{_dates_passed(workspace, dated)}")
+    return ",".join(names)
+
+
+def _dates_passed(workspace: Workspace | int, collections: Sequence[int]) -> int:
+    """How many moments at which something becomes or ceases to be valid lie behind us."""
+    now = timezone.now()
+    documents = Document.objects.of(workspace).filter(collection__in=collections)
+    entries = Entry.objects.of(workspace).filter(document__collection__in=collections)
+    return sum(
+        rows.filter(**{f"{name}__lte": now}).count()
+        for rows in (documents, entries)
+        for name in ("valid_from", "valid_until")
+    )
 
 
 @lru_cache(maxsize=64)
@@ -160,16 +194,13 @@ def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
 
 def _load(workspace: Workspace | int, ranked: Sequence[_Candidate], limit: int) -> list[Passage]:
     """The rows behind the candidates. The database has the last word: what was deleted is not returned."""
+    now = timezone.now()
     passages: list[Passage] = []
     for start in range(0, len(ranked), 2 * limit):
         some = ranked[start : start + 2 * limit]
         keys = [int(candidate.version.roster.chunks[candidate.point]) for candidate in some]
-        rows = (
-            Chunk.objects.of(workspace)
-            .filter(pk__in=keys, document__deleted_at__isnull=True)
-            .select_related("document", "entry")
-            .in_bulk()
-        )
+        found = Chunk.objects.of(workspace).retrievable(now).filter(pk__in=keys)
+        rows = found.select_related("document", "entry").defer("document__content").in_bulk()
         passages += [_passage(rows[key], candidate) for key, candidate in zip(keys, some, strict=True) if key in rows]
         if len(passages) >= limit:
             break

@@ -9,10 +9,11 @@ import unicodedata
 from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
-from knowledge.ingest.chunk import Piece, chunk
+from knowledge import layers
+from knowledge.ingest.chunk import chunk
 from knowledge.ingest.extract import extract
 from knowledge.ingest.found import Extracted, Unreadable
 from knowledge.models import Chunk, Collection, Document, Entry
@@ -61,7 +62,8 @@ def add_file(
     source = _plain_name(name)[-500:]
     with transaction.atomic():
         known = Document.objects.of(collection.workspace_id).kept().filter(collection=collection, source=source)
-        if known.filter(content_hash=digest).exclude(status=Document.Status.FAILED).exists():
+        newest = known.exclude(status=Document.Status.FAILED).order_by("-pk").first()
+        if newest is not None and newest.content_hash == digest:
             return None
         document = Document.objects.of(collection.workspace_id).create(
             collection=collection,
@@ -72,7 +74,7 @@ def add_file(
             content_hash=digest,
             size_bytes=len(data),
             content=data,
-            replaces=known.exclude(status=Document.Status.FAILED).order_by("-pk").first(),
+            replaces=newest,
         )
         known.filter(status=Document.Status.FAILED).exclude(pk=document.pk).update(deleted_at=timezone.now())
         leases.enqueue(workspace=collection.workspace_id, kind=READ_JOB, payload={"document": document.public_id})
@@ -126,19 +128,37 @@ def refuse_document(*, document: Document, problem: Unreadable) -> None:
 
 
 def store(document: Document, found: Extracted) -> int:
-    """Replace a document's chunks by what was found in it. Returns their number."""
+    """Replace a document's chunks by what was found in it, with what people changed in it. Returns the number found."""
     Chunk.objects.of(document.workspace_id).filter(document=document).delete()
     Entry.objects.of(document.workspace_id).filter(document=document).delete()
-    return _store_entries(document, found) + _store_passages(document, found)
+    count = _store_entries(document, found) + _store_passages(document, found)
+    layers.keep_source(document, found)
+    layers.apply_edits(document)
+    return count
 
 
 def delete_document(*, document: Document, actor: str) -> None:
-    """Take a document out: it is no longer found from this moment, and the next version is built without it."""
+    """Take a document out: none of its readings is found from this moment, in any version, and the next one is built without.
+
+    Of a document that could not be read, only that reading is deleted.
+    """
     with transaction.atomic():
-        Document.every.filter(pk=document.pk).update(deleted_at=timezone.now())
+        rows = Document.objects.of(document.workspace_id).filter(pk=document.pk)
+        edits = 0
+        if document.status in (Document.Status.READ, Document.Status.LIVE, Document.Status.REPLACED):
+            rows = Document.objects.of(document.workspace_id).named(document.collection_id, document.source)
+            edits = layers.edits_ended_by(document=document)
+        rows.update(deleted_at=timezone.now())
+        Collection.objects.of(document.workspace_id).filter(pk=document.collection_id).update(
+            revision=F("revision") + 1
+        )
         request_publish(document.collection)
         audit.record(
-            workspace_id=document.workspace_id, actor=actor, action="document.delete", target=document.public_id
+            workspace_id=document.workspace_id,
+            actor=actor,
+            action="document.delete",
+            target=document.public_id,
+            detail={"edits": edits},
         )
 
 
@@ -167,11 +187,7 @@ def _store_entries(document: Document, found: Extracted) -> int:
     Entry.every.bulk_create(entries, batch_size=500)
     rows: list[Chunk] = []
     for entry, source in zip(entries, found.entries, strict=True):
-        for phrasing in dict.fromkeys((source.question, *source.phrasings)):
-            rows.append(_chunk(document, len(rows), Chunk.Kind.QUESTION, Piece("", phrasing), entry))
-        for answer in source.answers:
-            for piece in chunk(answer):
-                rows.append(_chunk(document, len(rows), Chunk.Kind.ANSWER, piece, entry))
+        rows += layers.entry_chunks(entry, source.phrasings, len(rows))
     Chunk.every.bulk_create(rows, batch_size=500)
     return len(rows)
 
@@ -179,20 +195,15 @@ def _store_entries(document: Document, found: Extracted) -> int:
 def _store_passages(document: Document, found: Extracted) -> int:
     texts = [part.markdown for part in found.parts] if found.parts else [found.markdown]
     rows = [
-        _chunk(document, at, Chunk.Kind.PASSAGE, piece)
+        Chunk(
+            workspace_id=document.workspace_id,
+            document=document,
+            kind=Chunk.Kind.PASSAGE,
+            position=at,
+            heading=piece.heading,
+            text=piece.text,
+        )
         for at, piece in enumerate(piece for text in texts for piece in chunk(text))
     ]
     Chunk.every.bulk_create(rows, batch_size=500)
     return len(rows)
-
-
-def _chunk(document: Document, at: int, kind: Chunk.Kind, piece: Piece, entry: Entry | None = None) -> Chunk:
-    return Chunk(
-        workspace_id=document.workspace_id,
-        document=document,
-        entry=entry,
-        kind=kind,
-        position=at,
-        heading=piece.heading,
-        text=piece.text,
-    )

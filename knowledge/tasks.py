@@ -1,12 +1,14 @@
 """The leased jobs of this package, by kind; whoever works (Celery or the server's own thread) calls them."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from knowledge import archives, services
+from knowledge import archives, publishing, reconcile, services, versions
 from knowledge.embedding import EncoderUnavailable
 from knowledge.models import Collection, Document
 from workspace import leases
-from workspace.leases import Handler, RetryLater
+from workspace.leases import GiveUp, Handler, RetryLater
 from workspace.models import Job
 
 REPORT_EVERY_S = 0.5
@@ -23,9 +25,33 @@ def read_document(job: Job) -> None:
 
 
 def publish_collection(job: Job) -> None:
-    collection = Collection.objects.of(job.workspace_id).filter(public_id=job.payload["collection"]).first()
-    if collection is None:
-        return
+    if collection := _collection(job):
+        with _building_errors():
+            publishing.refresh(collection=collection, progress=_progress(job))
+
+
+def restore_version(job: Job) -> None:
+    if collection := _collection(job):
+        with _building_errors():
+            versions.restore(
+                collection=collection,
+                number=job.payload["number"],
+                actor=job.payload["actor"],
+                progress=_progress(job),
+            )
+
+
+def reconcile_collection(job: Job) -> None:
+    if collection := _collection(job):
+        with _building_errors():
+            reconcile.reconcile(collection=collection)
+
+
+def _collection(job: Job) -> Collection | None:
+    return Collection.objects.of(job.workspace_id).filter(public_id=job.payload["collection"]).first()
+
+
+def _progress(job: Job) -> publishing.Progress:
     reported = 0.0
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -34,15 +60,25 @@ def publish_collection(job: Job) -> None:
             reported = time.monotonic()
             leases.report_progress(job, {"stage": stage, "done": done, "total": total})
 
+    return progress
+
+
+@contextmanager
+def _building_errors() -> Iterator[None]:
+    """What stands in the way of building, as what the job is to do about it."""
     try:
-        services.publish(collection=collection, progress=progress)
-    except services.BeingBuilt:
+        yield
+    except publishing.BeingBuilt:
         raise RetryLater(1.0, "another worker is building this collection") from None
     except EncoderUnavailable as problem:
         raise RetryLater(30.0, str(problem)) from problem
+    except versions.UnknownVersion as problem:
+        raise GiveUp(f"version {problem} is no longer kept") from None
 
 
 HANDLERS: dict[str, Handler] = {
     services.READ_JOB: read_document,
-    services.PUBLISH_JOB: publish_collection,
+    publishing.PUBLISH_JOB: publish_collection,
+    versions.RESTORE_JOB: restore_version,
+    reconcile.RECONCILE_JOB: reconcile_collection,
 }

@@ -57,6 +57,7 @@ CROSSING = {
     "conversations/events.py",
     "knowledge/models.py",
     "knowledge/publishing.py",
+    "knowledge/schedule.py",
     "knowledge/services.py",
     "knowledge/search.py",
     "chatbot/store.py",
