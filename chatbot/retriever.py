@@ -27,6 +27,7 @@ class HybridRetriever:
                 question=query.text,
                 collections=self._inbox.collections,
                 limit=PASSAGES,
+                draft=self._inbox.draft,
             )
         except (IndexUnavailable, EncoderUnavailable) as problem:
             raise KnowledgeFailed(str(problem)) from problem
@@ -50,4 +51,4 @@ class HybridRetriever:
 
 async def version_key(inbox: InboxView) -> str:
     """Names the state of the inbox's knowledge, for caches."""
-    return await cross(search.version_key, inbox.workspace, inbox.collections)
+    return await cross(search.version_key, inbox.workspace, inbox.collections, inbox.draft)

@@ -26,6 +26,7 @@ from chatbot.providers import close_providers
 from chatbot.runner import Runner, runner
 from conversations import services
 from conversations.models import Author, Message, Turn
+from knowledge.schedule import Clock
 from knowledge.tasks import HANDLERS as KNOWLEDGE
 from workspace import fetch, leases
 from workspace.leases import GiveUp, Handler, RetryLater
@@ -151,6 +152,8 @@ def _outgoing(message: Message, text: str, at: int) -> Outgoing:
     )
 
 
+_knowledge_clock = Clock()
+
 HANDLERS: dict[str, Handler] = {
     **KNOWLEDGE,
     **BATCHES,
@@ -171,6 +174,7 @@ def work() -> None:
 def sweep() -> None:
     """End turns whose process died, and do what was left behind. (Server processes end turns too, sooner.)"""
     services.sweep_turns()
+    _knowledge_clock()
     work()
 
 
@@ -209,6 +213,7 @@ class WorkerThreads:
     def _loop(self) -> None:
         while not self._over.is_set():
             try:
+                _knowledge_clock()
                 self._work()
             except Exception:
                 logger.exception("worker step failed")

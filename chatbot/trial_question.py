@@ -27,12 +27,14 @@ class Tried:
     error: str = ""
 
 
-async def try_question(*, workspace: Workspace, question: str, collections: Sequence[str] = ()) -> Tried:
-    """Run a turn to its end. A failure is a result here, with its code."""
+async def try_question(
+    *, workspace: Workspace, question: str, collections: Sequence[str] = (), draft: bool = False
+) -> Tried:
+    """Run a turn to its end, on what is live or on the drafts. A failure is a result here, with its code."""
     record = Record()
     try:
         async for item in stream_question(
-            workspace=workspace, question=question, collections=collections, record=record
+            workspace=workspace, question=question, collections=collections, record=record, draft=draft
         ):
             if isinstance(item, Outcome):
                 return _tried(item, record)
@@ -42,11 +44,22 @@ async def try_question(*, workspace: Workspace, question: str, collections: Sequ
 
 
 async def stream_question(
-    *, workspace: Workspace, question: str, collections: Sequence[str], record: Record, pace: float = 0
+    *,
+    workspace: Workspace,
+    question: str,
+    collections: Sequence[str],
+    record: Record,
+    pace: float = 0,
+    draft: bool = False,
 ) -> AsyncGenerator[Delta | Outcome, None]:
     """The turn as it happens; `pace`: see `chatbot.wiring.stages_for`. Raises `TurnFailed`."""
     inbox = InboxView(
-        id="", workspace=workspace.pk, business=workspace.name, language="en", collections=tuple(collections)
+        id="",
+        workspace=workspace.pk,
+        business=workspace.name,
+        language="en",
+        collections=tuple(collections),
+        draft=draft,
     )
     asked = Question("", "", question, inbox)
     async with aclosing(answer(asked, stages_for(asked, record, pace=pace))) as items:

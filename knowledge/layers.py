@@ -176,7 +176,10 @@ def settle(*, edit: Edit, choice: str, content: Piece | None = None, actor: str)
 
 def edits_ended_by(*, document: Document) -> int:
     """Deleting a source ends what people changed in it. Returns how many edits that were; inside the caller's transaction."""
-    return _edits(document).exclude(state=Edit.State.ENDED).update(state=Edit.State.ENDED, changed_at=timezone.now())
+    count: int = (
+        _edits(document).exclude(state=Edit.State.ENDED).update(state=Edit.State.ENDED, changed_at=timezone.now())
+    )
+    return count
 
 
 def newest(*, collection: Collection | int, workspace: int, source: str) -> Document | None:

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from knowledge import archives, publishing, reconcile, services, versions
+from knowledge import archives, findings, gold, publishing, reconcile, services, versions
 from knowledge.embedding import EncoderUnavailable
-from knowledge.models import Collection, Document
+from knowledge.models import Collection, Document, GoldSet
 from workspace import leases
 from workspace.leases import GiveUp, Handler, RetryLater
 from workspace.models import Job
@@ -28,6 +28,7 @@ def publish_collection(job: Job) -> None:
     if collection := _collection(job):
         with _building_errors():
             publishing.refresh(collection=collection, progress=_progress(job))
+            gold.request_runs(collection)
 
 
 def restore_version(job: Job) -> None:
@@ -45,6 +46,17 @@ def reconcile_collection(job: Job) -> None:
     if collection := _collection(job):
         with _building_errors():
             reconcile.reconcile(collection=collection)
+
+
+def run_gold_set(job: Job) -> None:
+    gold_set = GoldSet.objects.of(job.workspace_id).filter(public_id=job.payload["set"]).first()
+    if gold_set is not None:
+        gold.run_set(gold_set=gold_set)
+
+
+def look_for_findings(job: Job) -> None:
+    if collection := _collection(job):
+        findings.look_for_findings(collection=collection, progress=_progress(job))
 
 
 def _collection(job: Job) -> Collection | None:
@@ -81,4 +93,6 @@ HANDLERS: dict[str, Handler] = {
     publishing.PUBLISH_JOB: publish_collection,
     versions.RESTORE_JOB: restore_version,
     reconcile.RECONCILE_JOB: reconcile_collection,
+    gold.GOLD_JOB: run_gold_set,
+    findings.FINDINGS_JOB: look_for_findings,
 }

@@ -28,7 +28,8 @@ class Utterance:
 @dataclass(frozen=True)
 class InboxView:
     """What the turn needs to know of an inbox. `moderation` maps category to off, note or block; where `strict`, no
-    sentence of a model is shown before it is held against its sources."""
+    sentence of a model is shown before it is held against its sources. `draft`: the collections' drafts are asked instead of
+    what is live."""
 
     id: str
     workspace: int
@@ -38,6 +39,7 @@ class InboxView:
     moderation: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     strict: bool = False
+    draft: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -32,7 +33,7 @@ from chatbot.web.widget_texts import widget_texts
 from conversations import identity, prechat, services
 from conversations.models import Contact, Conversation, Inbox, Message
 from conversations.pictures import ACCEPTED
-from knowledge.models import Chunk, Entry
+from knowledge.models import Chunk, Document
 
 LOADER_SECONDS = 600
 MAX_BODY = 16_384
@@ -192,19 +193,15 @@ def passage(request: HttpRequest, inbox: str, passage: str) -> HttpResponse:
     found = find_inbox(inbox)
     if find_visitor(request, found) is None:
         return JsonResponse({"code": "session", "text": sentence("session")}, status=403)
-    entry = (
-        Entry.objects.of(found.workspace_id)
-        .select_related("document__collection")
-        .filter(public_id=passage, document__deleted_at__isnull=True)
-        .first()
-    )
+    pieces = Chunk.objects.of(found.workspace_id).retrievable(timezone.now()).select_related("document__collection")
     chunk = (
-        Chunk.objects.of(found.workspace_id)
-        .select_related("document__collection")
-        .filter(public_id=passage, document__deleted_at__isnull=True)
+        pieces.filter(Q(public_id=passage) | Q(entry__public_id=passage))
+        .exclude(document__status=Document.Status.REPLACED)
+        .select_related("entry")
         .first()
     )
-    document = entry.document if entry else chunk.document if chunk else None
+    entry = chunk.entry if chunk else None
+    document = chunk.document if chunk else None
     if document is None or (found.collections and document.collection.public_id not in found.collections):
         return JsonResponse({"code": "not_found", "text": _("This source has been withdrawn.")}, status=404)
     return JsonResponse(
