@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from knowledge import archives, findings, gold, publishing, reconcile, services, versions
+from knowledge import archives, findings, gold, publishing, reconcile, services, sources, sync, versions
 from knowledge.embedding import EncoderUnavailable
-from knowledge.models import Collection, Document, GoldSet
+from knowledge.models import Collection, Document, GoldSet, Source
 from workspace import leases
 from workspace.leases import GiveUp, Handler, RetryLater
 from workspace.models import Job
@@ -65,12 +65,14 @@ def _collection(job: Job) -> Collection | None:
 
 def _progress(job: Job) -> publishing.Progress:
     reported = 0.0
+    began: dict[str, float] = {}  # by stage, on the clock, for whoever tells how long the rest takes
 
     def progress(stage: str, done: int, total: int) -> None:
         nonlocal reported
+        began.setdefault(stage, time.time())
         if done == total or time.monotonic() - reported > REPORT_EVERY_S:
             reported = time.monotonic()
-            leases.report_progress(job, {"stage": stage, "done": done, "total": total})
+            leases.report_progress(job, {"stage": stage, "done": done, "total": total, "began": began[stage]})
 
     return progress
 
@@ -88,6 +90,24 @@ def _building_errors() -> Iterator[None]:
         raise GiveUp(f"version {problem} is no longer kept") from None
 
 
+def sync_source(job: Job) -> None:
+    source = Source.objects.of(job.workspace_id).filter(public_id=job.payload["source"]).first()
+    run = int(job.payload["run"])
+    if source is None or run < source.run:
+        return
+    source.run = run
+    source.save(update_fields=["run"])
+    sources.schedule_next(source)
+    began = job.progress.get("began") or time.time()
+
+    def report(done: int, total: int) -> None:
+        leases.report_progress(job, {"stage": "pages", "done": done, "total": total, "began": began})
+
+    again_s = sync.run_part(source=source, run=run, report=report)
+    if again_s is not None:
+        raise RetryLater(again_s, "more pages to look at")
+
+
 HANDLERS: dict[str, Handler] = {
     services.READ_JOB: read_document,
     publishing.PUBLISH_JOB: publish_collection,
@@ -95,4 +115,5 @@ HANDLERS: dict[str, Handler] = {
     reconcile.RECONCILE_JOB: reconcile_collection,
     gold.GOLD_JOB: run_gold_set,
     findings.FINDINGS_JOB: look_for_findings,
+    sources.SYNC_JOB: sync_source,
 }

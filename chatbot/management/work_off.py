@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from django.db import connection
 
+from knowledge.sources import SYNC_JOB
 from knowledge.tasks import HANDLERS
 from workspace import leases
 from workspace.models import Job, Workspace
 
 LOOK_EVERY_S = 0.3
+LATER = {SYNC_JOB}  # its next run waits in the queue for days
 
 
 def work_off(workspace: Workspace, *, progress: Callable[[str, int, int], None]) -> None:
@@ -30,7 +32,7 @@ def work_off(workspace: Workspace, *, progress: Callable[[str, int, int], None])
     try:
         while True:
             open_jobs = Job.objects.of(workspace).filter(
-                kind__in=list(HANDLERS), status__in=[Job.Status.QUEUED, Job.Status.RUNNING]
+                kind__in=set(HANDLERS) - LATER, status__in=[Job.Status.QUEUED, Job.Status.RUNNING]
             )
             rows = list(open_jobs)
             if not rows:

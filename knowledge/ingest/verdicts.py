@@ -25,6 +25,22 @@ WORDS = {
     "unsafe_name": _("The name of this file inside the ZIP leads out of it; it was not taken."),
     "too_many_files": _("There are too many files in this ZIP. Split it into several."),
     "broken": _("This file is damaged."),
+    "address_refused": _("This address may not be fetched."),
+    "no_answer": _("The server gave no complete answer."),
+    "http_status": _("The server answered with an error."),
+    "off_site": _("This leads to another site. Add that address by itself if it is yours to use."),
+    "too_many_redirects": _("The server sends from one address to the next without end."),
+    "robots": _("The site's robots.txt asks programs to stay away from this page."),
+    "robots_unreachable": _("The site's robots.txt could not be read, so nothing of the site was read."),
+    "no_sitemap": _(
+        "This site has no sitemap that could be read. Give the address of its sitemap, or add single pages."
+    ),
+    "sitemap_broken": _("This sitemap is damaged."),
+    "wrong_type": _("What is at this address is no document that can be read."),
+    "same_as": _("This says the same as another page:"),
+    "deleted_here": _(
+        "You deleted this document; it is not taken again. Remove the source and add it anew to have it back."
+    ),
     "encoder_unavailable": _("The encoder could not be loaded; the file is kept and can be tried again."),
     "internal": _("Something went wrong while reading this file; it is kept and can be tried again."),
 }
@@ -32,4 +48,5 @@ WORDS = {
 NOTES = {
     "pages_without_text": _("These pages hold a picture and no text:"),
     "unpacked": _("Taken from this ZIP:"),
+    "too_many_pages": _("The site lists more pages than are read; left out:"),
 }
