@@ -1,40 +1,34 @@
 """Hybrid search over the live versions: what the chat, the terminal, the test page and the evaluation all call.
 
-Two legs look for candidates: the lexical one (coverage, see `knowledge.lexicon`) and the dense one (cosine). Each
-candidate then gets both of its scores, exactly, and they are fused by weight. Ranks are not fused: rank fusion with an
-encoder that does not know the language takes Chinese from 93 % to 39 % (docs/decisions/0004).
-
-The weight of the dense leg depends on what is compared. A visitor's question and a FAQ's question are two phrasings of
-one sentence, which the encoder was trained to recognise; a question and a passage share mostly words. And it shrinks
-with the share of the question that the encoder understands.
+How a question is held against a version's chunks is `knowledge.ranking`; here are the versions, and the rows behind what
+was found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 from django.utils import timezone
 
-from knowledge.embedding import Vectors, encoder, question_vector
+from knowledge import ranking
+from knowledge.embedding import encoder
 from knowledge.index import IndexUnavailable, OpenIndex, engine
 from knowledge.lexicon import Lexicon
 from knowledge.models import Chunk, Collection, Document, Entry, Version
+from knowledge.ranking import DENSE_WEIGHT_PASSAGE as DENSE_WEIGHT_PASSAGE
+from knowledge.ranking import UNDERSTANDING_POWER as UNDERSTANDING_POWER
+from knowledge.ranking import Asking, Join, Matches
 from knowledge.roster import Roster
-from knowledge.segment import legs
 from workspace.models import Workspace
-
-DENSE_WEIGHT_QUESTION = 0.85
-DENSE_WEIGHT_PASSAGE = 0.7
-UNDERSTANDING_POWER = 1  # how fast the dense leg's weight falls with what the encoder does not understand
-
-CANDIDATES = 50  # a leg
 
 
 @dataclass(frozen=True)
 class Passage:
     """A chunk as retrieved. `text` is what may be quoted; `question` is set for FAQ entries.
 
-    `score` is the fused one, `cosine` and `coverage` are the legs' (see `knowledge.lexicon`), 0 to about 1.
+    `score` is the fused one, `cosine` and `coverage` are the legs' (see `knowledge.lexicon`), 0 to about 1; `alone` is the
+    fused one without what was asked before. `as_question`: it was found by a FAQ entry's question, not by its answer.
     """
 
     id: str
@@ -47,24 +41,35 @@ class Passage:
     score: float
     cosine: float
     coverage: float
+    alone: float = 0.0
+    as_question: bool = False
 
 
 @dataclass(frozen=True)
 class Found:
-    """Passages, best first, and the versions they come from (``"col_…:3"``)."""
+    """Passages, best first, and the versions they come from (``"col_…:3"``).
+
+    `strength` is how much speaks for the best of all chunks (see `knowledge.ranking.Matches`), `joined` how much earlier
+    questions weighed.
+    """
 
     passages: tuple[Passage, ...]
     versions: tuple[str, ...]
     understood: float
+    strength: float = 0.0
+    joined: float = 0.0
 
 
 @dataclass(frozen=True)
 class _Candidate:
     version: "_LiveVersion"
-    point: int
+    matches: Matches
+    at: int
     score: float
-    cosine: float
-    coverage: float
+
+    @property
+    def point(self) -> int:
+        return int(self.matches.points[self.at])
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,11 @@ class _LiveVersion:
     lexicon: Lexicon
     roster: Roster
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether its vectors come from the encoder that questions are embedded with."""
+        return self.encoder == encoder().fingerprint
+
 
 def search(
     *,
@@ -85,8 +95,15 @@ def search(
     collections: Sequence[str] = (),
     limit: int = 6,
     draft: bool = False,
+    also: Sequence[str] = (),
+    earlier: Sequence[str] = (),
+    join: Join = lambda related: related,
+    leg: str = "",
 ) -> Found:
     """The best passages for `question` in the live versions of `collections` (public ids; none: all of them).
+
+    `also` are other forms of the question, `earlier` what was asked before it; `join`: see `knowledge.ranking`. With `leg`
+    (``dense`` or ``lexical``) that leg alone ranks, for evaluations.
 
     With `draft`, in the drafts of those collections that have one.
 
@@ -98,13 +115,17 @@ def search(
         live = live_versions(workspace, collections, draft)
     if not live:
         return Found((), (), 0.0)
-    vector, understood = question_vector(question)
-    ranked = sorted(
-        (candidate for version in live for candidate in _candidates(version, question, vector, understood)),
-        key=lambda candidate: -candidate.score,
-    )
-    passages = _load(workspace, _best_of_each(ranked), limit)
-    return Found(tuple(passages), tuple(version.key for version in live), understood)
+    asking = Asking.of(question, also, earlier)
+    matches = [
+        ranking.match(asking, version.index, version.lexicon, version.roster.questions, dense=version.is_comparable)
+        for version in live
+    ]
+    scores, share = ranking.joined(matches, join)
+    if leg:
+        scores = [found.cosine if leg == "dense" else found.coverage for found in matches]
+    passages = _load(workspace, _best_of_each(_ranked(live, matches, scores)), limit)
+    strength = max((float(found.strength.max()) for found in matches if len(found.points)), default=0.0)
+    return Found(tuple(passages), tuple(version.key for version in live), asking.understood, strength, share)
 
 
 def live_versions(
@@ -161,27 +182,19 @@ def _open(public_id: str, number: int) -> _LiveVersion:
     )
 
 
-def _candidates(version: _LiveVersion, question: str, vector: Vectors, understood: float) -> list[_Candidate]:
-    sparse, ceiling = version.lexicon.weigh_question(legs(question))
-    trust = understood**UNDERSTANDING_POWER if version.encoder == encoder().fingerprint else 0.0
-    cosines = version.index.nearest(vector, CANDIDATES) if trust else {}
-    matches = version.index.matching(sparse, CANDIDATES)
-    if trust and (unseen := matches.keys() - cosines.keys()):
-        cosines |= version.index.nearest(vector, len(unseen), among=unseen)
-    if unseen := cosines.keys() - matches.keys():
-        matches |= version.index.matching(sparse, len(unseen), among=unseen)
-    return [
-        _fuse(version, point, cosines.get(point, 0.0), matches.get(point, 0.0) / ceiling if ceiling else 0.0, trust)
-        for point in cosines.keys() | matches.keys()
-    ]
+def _ranked(
+    live: Sequence[_LiveVersion], matches: Sequence[Matches], scores: Sequence[ranking.Scores]
+) -> Iterator[_Candidate]:
+    """All candidates, best first."""
+    which = np.concatenate([np.full(len(each), number) for number, each in enumerate(scores)])
+    places = np.concatenate([np.arange(len(each)) for each in scores])
+    every = np.concatenate(list(scores))
+    for at in np.argsort(-every, kind="stable"):
+        number = int(which[at])
+        yield _Candidate(live[number], matches[number], int(places[at]), float(every[at]))
 
 
-def _fuse(version: _LiveVersion, point: int, cosine: float, coverage: float, trust: float) -> _Candidate:
-    weight = trust * (DENSE_WEIGHT_QUESTION if version.roster.questions[point] else DENSE_WEIGHT_PASSAGE)
-    return _Candidate(version, point, weight * cosine + (1 - weight) * coverage, cosine, coverage)
-
-
-def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
+def _best_of_each(ranked: Iterable[_Candidate]) -> list[_Candidate]:
     """The first, hence best, chunk of every FAQ entry, and every passage."""
     seen: set[tuple[str, int]] = set()
     kept = []
@@ -219,8 +232,10 @@ def _passage(chunk: Chunk, candidate: _Candidate) -> Passage:
         text=chunk.text,
         url=chunk.document.url,
         score=candidate.score,
-        cosine=candidate.cosine,
-        coverage=candidate.coverage,
+        cosine=float(candidate.matches.cosine[candidate.at]),
+        coverage=float(candidate.matches.coverage[candidate.at]),
+        alone=float(candidate.matches.alone[candidate.at]),
+        as_question=bool(candidate.version.roster.questions[candidate.point]),
     )
     if chunk.entry:
         return replace(passage, id=chunk.entry.public_id, question=chunk.entry.question, text=chunk.entry.answer)
