@@ -9,6 +9,7 @@ from chatbot import redis_pool
 from chatbot.crossing import cross
 from chatbot.live.hub import hub
 from chatbot.live.relay import Relay
+from chatbot.outage import Outage
 from chatbot.providers import close_providers
 from chatbot.runner import runner
 from chatbot.tasks import WorkerThreads, connect_bells
@@ -29,6 +30,7 @@ class Process:
         self._workers: WorkerThreads | None = None
         self._warming: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._outage: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         hub().start()
@@ -36,6 +38,7 @@ class Process:
         if redis_pool.configured():
             self._relay = Relay(hub())
             self._relay.start()
+            self._outage = asyncio.create_task(Outage(hub()).watch(), name="outage")
         connect_bells()
         self._workers = WorkerThreads(settings.WORKER_THREADS)
         self._workers.start()
@@ -46,8 +49,9 @@ class Process:
         if self._warming:
             self._warming.cancel()
         await runner().drain()
-        if self._sweeping:
-            self._sweeping.cancel()
+        for task in (self._sweeping, self._outage):
+            if task:
+                task.cancel()
         if self._workers:
             await asyncio.to_thread(self._workers.stop)
         if self._relay:

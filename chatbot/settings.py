@@ -164,7 +164,7 @@ else:
             "min_size": 1,
             "max_size": env.integer("BATON_DB_POOL", 10),
             "timeout": 4,  # a restart is waited for; after that a page says 503
-            "reconnect_timeout": 3,  # the pauses between its tries double: never so long that a database that is back waits
+            "reconnect_timeout": 1,  # the pauses between its tries would double; given up, the next who asks is a new try
         }
     }
 DATABASES = {"default": _database}

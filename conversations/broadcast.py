@@ -6,7 +6,7 @@ the channel layer, without content.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,12 @@ def carry(carrier: Ear) -> Callable[[], None]:
     """
     _carriers.append(carrier)
     return lambda: _carriers.remove(carrier)
+
+
+def bells_of(conversations: Sequence[str]) -> list[Doorbell]:
+    """The ring that would tell where each conversation (public ids) stands now."""
+    rows = Conversation.every.filter(public_id__in=conversations)
+    return [Doorbell(*row) for row in rows.values_list("workspace_id", "public_id", "last_seq", "epoch", "status")]
 
 
 def ring_after_commit(

@@ -28,7 +28,7 @@ from workspace.models import Job
 
 PUBLISH_JOB = "publish_collection"
 
-BUILD_LEASE_S = 10.0  # as long as a job's: whoever takes the job of a dead worker may build at once
+BUILD_LEASE_S = leases.LEASE_S  # as long as a job's: whoever takes the job of a dead worker may build at once
 KEPT_VERSIONS = 10
 KEPT_INDEXES = 3  # of them; the others are built again from their chunks when they are wanted
 ENCODE_STEP = 256
@@ -185,7 +185,7 @@ def building(collection: Collection) -> Iterator[Callable[[], None]]:
             raise BeingBuilt(collection.name)
 
     try:
-        with leases.Renewing(renew, BUILD_LEASE_S / 3, collection.public_id):
+        with leases.Renewing(renew, BUILD_LEASE_S / leases.RENEWALS, collection.public_id):
             yield renew
     finally:
         rows.filter(builder=me).update(builder="", builder_until=None)

@@ -21,7 +21,8 @@ from workspace.models import Job, Workspace
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 10.0
+LEASE_S = 8.0  # with a sweep each two seconds, a killed worker's job is taken in ten; a database may be away for six
+RENEWALS = 4  # in the time of a lease
 MAX_ATTEMPTS = 8
 RETRY_CAP_S = 300.0
 
@@ -80,7 +81,7 @@ def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, leas
     if job.attempts > MAX_ATTEMPTS:
         _end(job, Job.Status.DEAD, error=job.error or "its worker died every time")
         return True
-    with Renewing(_renewal(job, lease_s), lease_s / 3, job.public_id):
+    with Renewing(_renewal(job, lease_s), lease_s / RENEWALS, job.public_id):
         _run(job, handlers[job.kind])
     return True
 

@@ -1,6 +1,7 @@
 """A model server that only keeps time: each answer's tokens leave when they are due, each stamped with when it left.
 
-    python benchmarks/upstream/paced.py        prints its port
+    python benchmarks/upstream/paced.py                 prints its port
+    python benchmarks/upstream/paced.py --say FILE      the words of a file instead of time stamps, over and over
 
 ``POST`` anything: a stream of `TOKENS` tokens in DeepSeek's format, the first after `FIRST_S`, then `RATE` a second.
 ``GET /lag``: by how much it was late itself since it was last asked, so that a run on a busy machine can be discarded.
@@ -10,7 +11,9 @@ One `asyncio.Protocol` and one timer, because what is measured is the client.
 import asyncio
 import gc
 import json
+import sys
 import time
+from pathlib import Path
 from typing import cast
 
 FIRST_S, RATE, TOKENS = 0.1, 30.0, 90
@@ -35,6 +38,7 @@ def _event(delta: str, finish: str = "null", usage: str = "null") -> bytes:
 
 _ROLE = _event('{"role":"assistant","content":""}')
 _BEFORE, _AFTER = _event('{"content":"@%s "}' % ("0" * STAMP)).split(b"0" * STAMP)
+_WORDS: list[bytes] = []
 _USAGE = '{"prompt_tokens":900,"completion_tokens":90,"total_tokens":990,"prompt_cache_hit_tokens":640}'
 _END = _event('{"content":""}', '"stop"', _USAGE) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
@@ -100,7 +104,10 @@ class Connection(asyncio.Protocol):
     def step(self) -> None:
         if self._transport is None:
             return
-        token = _BEFORE + b"%0*d" % (STAMP, time.monotonic_ns()) + _AFTER
+        if _WORDS:
+            token = _WORDS[(TOKENS - self._left) % len(_WORDS)]
+        else:
+            token = _BEFORE + b"%0*d" % (STAMP, time.monotonic_ns()) + _AFTER
         if self._left == TOKENS:
             token = _HEAD + _ROLE + token
         self._left -= 1
@@ -132,4 +139,6 @@ async def main() -> None:
 if __name__ == "__main__":
     import uvloop
 
+    if sys.argv[1:2] == ["--say"]:
+        _WORDS.extend(_event(json.dumps({"content": f"{word} "})) for word in Path(sys.argv[2]).read_text().split())
     uvloop.run(main())

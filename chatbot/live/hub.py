@@ -224,6 +224,10 @@ class Hub:
     def is_watched(self, conversation: str) -> bool:
         return bool(self._watching.get(conversation))
 
+    def followed(self) -> list[str]:
+        """The conversations that somebody watches, or that are answered, in this process."""
+        return list({*self._watching, *self._logs, *self._reserved})
+
     def watch_workspace(self, workspace: int, watcher: Watcher) -> None:
         self._desks[workspace].add(watcher)
 
