@@ -14,7 +14,7 @@ from chatbot.providers import close_providers
 from chatbot.runner import runner
 from chatbot.tasks import WorkerThreads, connect_bells
 from chatbot.wiring import warm_up
-from conversations import services
+from conversations import checkpoints, services
 from workspace.models import Workspace
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Process:
                 await asyncio.sleep(SWEEP_S)
             except Exception as problem:
                 logger.warning("sweep failed", extra={"problem": type(problem).__name__})
-                await asyncio.sleep(services.TURN_LEASE_S)
+                await asyncio.sleep(checkpoints.TURN_LEASE_S)
 
     async def _warm_up(self) -> None:
         try:

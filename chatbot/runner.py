@@ -30,6 +30,7 @@ from chatbot.turn.values import (
     TurnFailed,
 )
 from chatbot.wiring import Record, stages_for
+from conversations.checkpoints import Checkpoint
 from conversations.models import Message, Turn
 from conversations.services import LineTaken, TurnResult
 
@@ -81,6 +82,8 @@ class Runner:
         self._live = live
         self._running: dict[str, _Running] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._kept: dict[int, tuple[_Running, LoadedTurn, TurnLog]] = {}
+        self._keeping: asyncio.Task[None] | None = None
         live.on_line_lost(self._line_lost)
         live.on_stop(self.stop)
         live.on_merge(self._merge)
@@ -206,13 +209,13 @@ class Runner:
         assert running.log
         log = running.log
         self._live.announce(log, loaded.epoch)
-        keeping = asyncio.create_task(self._keep(running, loaded, log))
+        self._keep(running, loaded, log)
         try:
             result = await self._think(running, loaded, record, log)
         except asyncio.CancelledError:
             shown = log.freeze()
             if running.end == LOST:
-                keeping.cancel()
+                self._kept.pop(loaded.pk, None)
                 fields = _fields(record, log, began)
                 await _persistently(lambda: store.complete_shown(loaded.pk, shown, fields))
                 return
@@ -220,7 +223,7 @@ class Runner:
                 raise
             result = TurnResult(Turn.Outcome.STOPPED, shown, Message.State.STOPPED, "answer")
         finally:
-            keeping.cancel()
+            self._kept.pop(loaded.pk, None)
             self._live.close(log)
         fields = _fields(record, log, began) | dict(result.record)
         running.storing = True
@@ -267,18 +270,34 @@ class Runner:
         text = replies.say("failed", record.language or loaded.question.inbox.language)
         return TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": code})
 
-    async def _keep(self, running: _Running, loaded: LoadedTurn, log: TurnLog) -> None:
-        """Keep what was shown once a second, which renews the turn's lease; refused: the line is lost."""
+    def _keep(self, running: _Running, loaded: LoadedTurn, log: TurnLog) -> None:
+        """From now on, keep once a second what was shown, which renews the turn's lease; refused: the line is lost."""
+        self._kept[loaded.pk] = (running, loaded, log)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep_all(), name="checkpoints")
+
+    async def _keep_all(self) -> None:
+        """One statement a second for all answers of the process."""
         while True:
             await asyncio.sleep(CHECKPOINT_S)
-            try:
-                await store.checkpoint(loaded.pk, log.shown)
-            except LineTaken:
-                log.freeze()
-                running.stop(LOST)
+            if not self._kept:
                 return
+            now = dict(self._kept)
+            try:
+                held = await store.keep_shown(
+                    [
+                        Checkpoint(pk, loaded.public_id, loaded.workspace, log.shown)
+                        for pk, (_, loaded, log) in now.items()
+                    ]
+                )
             except Exception:  # a database away for a moment; the next second tries again
-                logger.warning("checkpoint failed", extra={"turn": loaded.public_id})
+                logger.warning("checkpoints failed", extra={"turns": len(now)})
+                continue
+            for pk in now.keys() - held:
+                running, _, log = now[pk]
+                if self._kept.pop(pk, None):
+                    log.freeze()
+                    running.stop(LOST)
 
     async def _store(self, loaded: LoadedTurn, result: TurnResult, log: TurnLog) -> None:
         try:

@@ -16,7 +16,9 @@ from chatbot.turn.values import (
     Question,
     Utterance,
 )
+from conversations import checkpoints as checkpoints_of_turns
 from conversations import events, services
+from conversations.checkpoints import Checkpoint
 from conversations.events import EventView, Kind
 from conversations.models import Author, Conversation, Event, Inbox, Message, Turn
 from conversations.services import TurnResult
@@ -49,9 +51,9 @@ async def load_turn(public_id: str) -> LoadedTurn:
     return await cross(_load_turn, public_id)
 
 
-async def checkpoint(turn_pk: int, shown: str) -> None:
-    """Raises `conversations.services.LineTaken`."""
-    await cross(services.checkpoint_turn, turn_id=turn_pk, shown=shown)
+async def keep_shown(checkpoints: Sequence[Checkpoint]) -> frozenset[int]:
+    """See `conversations.checkpoints.keep_shown`."""
+    return await cross(checkpoints_of_turns.keep_shown, checkpoints)
 
 
 async def finish(turn_pk: int, result: TurnResult) -> None:

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from conversations import events
 from conversations.broadcast import ring_after_commit
+from conversations.checkpoints import Checkpoint, keep_shown, turn_lease
 from conversations.events import Kind
 from conversations.models import (
     Author,
@@ -31,12 +32,11 @@ from conversations.models import (
     Turn,
 )
 from workspace import audit, leases
-from workspace.crypto import fingerprint, seal_for
+from workspace.crypto import fingerprint
 from workspace.models import User
 
 MAX_TEXT = 8_000
 LINE_FIELDS = ("status", "epoch", "holder", "language", "last_seq", "mood", "waiting_since", "last_message_at")
-TURN_LEASE_S = 3.0  # renewed each second; what a dead process wrote is marked within this and a sweep (`sweep_turns`)
 PLATFORM_TURN_LOST_S = 600.0  # a platform's answer is owed by a leased job; only when that too has failed
 
 Shown = Mapping[str, str]  # public id of a turn -> what its visitor has seen of it
@@ -282,14 +282,8 @@ def receive_from_platform(
 # --- the bot's writes, each a compare-and-set ------------------------------------------------------------------------
 def checkpoint_turn(*, turn_id: int, shown: str) -> None:
     """Keep what the visitor has seen so far and renew the turn's lease. Raises `LineTaken`."""
-    with transaction.atomic():
-        turn = Turn.every.select_related("conversation").get(pk=turn_id)
-        still_mine = Turn.every.filter(
-            pk=turn_id,
-            outcome=Turn.Outcome.RUNNING,
-            conversation__in=Conversation.every.filter(pk=turn.conversation_id, status=Status.BOT, epoch=turn.epoch),
-        ).update(shown=seal_for(turn, "shown", shown), lease_until=_lease())
-    if not still_mine:
+    turn = Turn.every.only("public_id", "workspace_id").get(pk=turn_id)
+    if not keep_shown([Checkpoint(turn_id, turn.public_id, turn.workspace_id, shown)]):
         raise LineTaken
 
 
@@ -335,7 +329,7 @@ def clear_way(*, turn_id: int) -> bool:
     else:
         for lost in earlier.filter(lease_until__lt=now):
             merge_turn(turn_id=lost.pk)
-    Turn.every.filter(pk=turn_id, outcome=Turn.Outcome.RUNNING).update(lease_until=_lease())
+    Turn.every.filter(pk=turn_id, outcome=Turn.Outcome.RUNNING).update(lease_until=turn_lease())
     return not earlier.exists()
 
 
@@ -631,7 +625,7 @@ def _begin_turn(conversation: Conversation, question: Message, *, repeats: Turn 
         repeats=repeats,
         variant=answers.count() + 1 if repeats else 1,
         epoch=conversation.epoch,
-        lease_until=_lease(),
+        lease_until=turn_lease(),
     )
     return turn
 
@@ -736,7 +730,3 @@ def _owed_turn(conversation: Conversation) -> Turn | None:
             key=turn.public_id,
         )
     return turn
-
-
-def _lease() -> dt.datetime:
-    return timezone.now() + dt.timedelta(seconds=TURN_LEASE_S)

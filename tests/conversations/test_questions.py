@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
-from conversations import analytics, events, services
+from conversations import analytics, checkpoints, events, services
 from conversations.models import Author, Conversation, Inbox, Message, Status, Turn
 from conversations.queue import queue_place
 from conversations.services import (
@@ -198,7 +198,7 @@ class TestAgain:
 class TestAProcessThatDied:
     @pytest.fixture
     def later(self) -> dt.datetime:
-        return timezone.now() + dt.timedelta(seconds=services.TURN_LEASE_S + 0.1)
+        return timezone.now() + dt.timedelta(seconds=checkpoints.TURN_LEASE_S + 0.1)
 
     def test_the_visitor_is_told_and_may_go_on(self, conversation: Conversation, later: dt.datetime) -> None:
         turn = say(conversation).turn

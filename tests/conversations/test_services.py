@@ -1,9 +1,10 @@
 import datetime as dt
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from conversations import events, services
+from conversations import checkpoints, events, services
 from conversations.models import Author, Contact, Conversation, Episode, Inbox, Message, Status, Turn
 from conversations.services import (
     AlreadyTaken,
@@ -265,7 +266,7 @@ class TestTheRecord:
         services.checkpoint_turn(turn_id=turn.pk, shown="Refunds take")
         assert services.sweep_turns() == 0
 
-        later = timezone.now() + dt.timedelta(seconds=services.TURN_LEASE_S + 1)
+        later = timezone.now() + dt.timedelta(seconds=checkpoints.TURN_LEASE_S + 1)
         assert services.sweep_turns(now=later) == 1
         turn.refresh_from_db()
         message = Message.objects.of(conversation.workspace).get(author=Author.BOT)
@@ -310,3 +311,24 @@ class TestPlatforms:
             self.receive(telegram, key=key, text="[voice]", fixed_reply="I can only read text.")
         said = Message.objects.of(telegram.workspace).filter(author=Author.BOT)
         assert [message.text for message in said] == ["I can only read text."]
+
+
+def test_many_answers_are_kept_in_one_statement_and_only_those_whose_bot_has_the_line(
+    inbox: Inbox, mei: User, django_assert_num_queries: Any
+) -> None:
+    asked = []
+    for number in range(4):
+        thread = services.open_conversation(inbox=inbox, contact=services.new_contact(inbox=inbox))
+        asked.append(services.add_visitor_message(conversation_id=thread.pk, text="Hi", client_id=str(number)).turn)
+    services.take_over(conversation_id=asked[1].conversation_id, agent=mei)
+    services.finish_turn(turn_id=asked[2].pk, result=TurnResult(Turn.Outcome.ANSWERED, "Hello"))
+    leased = [turn.lease_until for turn in asked]
+    told = [checkpoints.Checkpoint(turn.pk, turn.public_id, turn.workspace_id, f"shown 退 {turn.pk}") for turn in asked]
+    with django_assert_num_queries(1):
+        kept = checkpoints.keep_shown(told)
+    assert kept == {asked[0].pk, asked[3].pk}
+    for at, turn in enumerate(asked):
+        turn.refresh_from_db()
+        assert (turn.shown == f"shown 退 {turn.pk}") == (turn.pk in kept)
+        assert (turn.lease_until > leased[at]) == (turn.pk in kept)
+    assert checkpoints.keep_shown([]) == frozenset()

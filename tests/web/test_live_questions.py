@@ -73,12 +73,12 @@ def turns(conversation: Conversation) -> list[Turn]:
 
 
 def added(visit: Visit, author: str, kind: str = "message.added") -> dict[str, Any]:
-    """The next message of an author. What came before a visitor's own, such as the answer's first text, is kept."""
+    """The next message of an author. What came before words that a visitor added, such as the answer to them, is kept."""
     before = []
     while True:
         frame = visit.next()
         if frame["type"] == "event" and frame["kind"] == kind and frame["message"]["author"] == author:
-            visit.waiting.extend(before if author == "visitor" else [])
+            visit.waiting.extend(before if (author, kind) == ("visitor", "message.added") else [])
             return frame["message"]
         before.append(frame)
 
