@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from chatbot.web import health, webhooks
 from chatbot.web.api import api
-from chatbot.web.pages import analytics, costs, desk, files, icon, knowledge, shop, signing_in, widget
+from chatbot.web.pages import analytics, costs, desk, files, icon, knowledge, shop, signing_in, sources, widget
 
 handler500 = "chatbot.web.trouble.failed"
 urlpatterns = [
@@ -28,9 +28,14 @@ urlpatterns = [
     path("knowledge/try/", knowledge.trial, name="knowledge-try"),
     path("knowledge/documents/<str:document>/", knowledge.document, name="document"),
     path("knowledge/documents/<str:document>/<str:action>/", knowledge.change, name="document-change"),
+    path("knowledge/sources/<str:source>/", sources.source, name="source"),
+    path("knowledge/sources/<str:source>/report/", sources.report, name="source-report"),
+    path("knowledge/sources/<str:source>/<str:action>/", sources.change, name="source-change"),
     path("knowledge/<str:collection>/", knowledge.collection, name="collection"),
     path("knowledge/<str:collection>/documents/", knowledge.documents, name="knowledge-documents"),
     path("knowledge/<str:collection>/upload/", knowledge.upload, name="knowledge-upload"),
+    path("knowledge/<str:collection>/paste/", sources.paste, name="knowledge-paste"),
+    path("knowledge/<str:collection>/sources/", sources.add, name="source-add"),
     path("analytics/", analytics.overview, name="analytics"),
     path("analytics/turns/", analytics.turns, name="analytics-turns"),
     path("analytics/costs/", costs.overview, name="costs"),

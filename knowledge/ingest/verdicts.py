@@ -37,7 +37,7 @@ WORDS = {
     ),
     "sitemap_broken": _("This sitemap is damaged."),
     "wrong_type": _("What is at this address is no document that can be read."),
-    "same_as": _("This says the same as another page:"),
+    "same_as": _("This says the same as another page."),
     "deleted_here": _(
         "You deleted this document; it is not taken again. Remove the source and add it anew to have it back."
     ),

@@ -146,7 +146,7 @@ def test_knowledge_can_be_added_tested_and_deleted_on_a_page(
     expect(page.locator("#documents")).to_contain_text("Grinder care")
     good, bad = tmp_path / "voltage.md", tmp_path / "prices.csv"
     good.write_text("# Voltage\n\nOur machines need 220 to 240 volts. They do not work with 110 volts.")
-    bad.write_text("name,price\na,1\n")
+    bad.write_text("question,price\na,1\n")
     page.get_by_label("Add files").set_input_files([good, bad])
     page.get_by_role("button", name="Upload").click()
     expect(page.locator("tr", has_text="Voltage").locator(".status")).to_have_text("live", timeout=20_000)

@@ -6,7 +6,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -16,11 +16,13 @@ from django.views.decorators.http import require_GET, require_POST
 from chatbot.markdown import render as render_markdown
 from chatbot.trial_question import Tried, try_question
 from chatbot.web.access import member_page
+from chatbot.web.pages.sources import EVERY, sources_of
 from knowledge import services
 from knowledge.ingest.readers import TYPES
-from knowledge.ingest.verdicts import WORDS
+from knowledge.ingest.verdicts import NOTES, WORDS
 from knowledge.models import Chunk, Collection, Document
-from workspace.models import Job, Membership
+from knowledge.progress import progress_of
+from workspace.models import Membership
 from workspace.roles import Action
 
 PAGE = 50
@@ -157,25 +159,22 @@ def _context(request: HttpRequest, member: Membership, found: Collection) -> dic
         Document.objects.of(member.workspace)
         .kept()
         .filter(collection=found)
-        .annotate(pieces=Count("chunks"))
+        .annotate(pieces=Count("chunks"), is_kept=ExpressionWrapper(Q(content__isnull=False), BooleanField()))
         .defer("content")
         .order_by("-pk")
     )
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    building = (
-        Job.objects.of(member.workspace)
-        .filter(kind=services.PUBLISH_JOB, payload={"collection": found.public_id})
-        .exclude(status=Job.Status.DONE)
-        .order_by("-pk")
-        .first()
-    )
-    under_way = rows.filter(status__in=[Document.Status.QUEUED, Document.Status.READ]).exists()
+    progress = progress_of(collection=found, documents=list(page.object_list))
     return {
         "collection": found,
         "page": page,
-        "documents": [(row, WORDS.get(row.error, "")) for row in page.object_list],
-        "building": building,
-        "under_way": under_way or (building is not None and building.status != Job.Status.DEAD),
+        "documents": [
+            (row, WORDS.get(row.error, ""), NOTES.get(row.error, ""), progress.files.get(row.pk))
+            for row in page.object_list
+        ],
+        "progress": progress,
+        "sources": sources_of(found),
+        "every": EVERY,
         "types": ", ".join(TYPES),
         "manages": _manages(member),
     }
