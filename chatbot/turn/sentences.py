@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 
 _END = re.compile(r"[。！？!?…]+[”’」』）)\"']*|\.(?=\s|$)[”’)\"']*|\n+")
+_MARKS = frozenset("。！？!?….”’」』）)\"'\n")  # whatever `_END` may hold
 
 
 def split_sentences(text: str) -> list[str]:
@@ -20,12 +21,16 @@ def split_sentences(text: str) -> list[str]:
     return [text[a:b] for a, b in pairwise(cuts)]
 
 
-def finished_at(text: str, *, whole: bool) -> list[int]:
+def finished_at(text: str, *, whole: bool, since: int = 0) -> list[int]:
     """Where sentences of a text that is still being written have certainly ended; `whole`: nothing follows any more.
 
-    What stands at the very end may go on: a full stop is a decimal point when a digit comes next.
+    What stands at the very end may go on: a full stop is a decimal point when a digit comes next. `since`: so much of the
+    text was looked at before, and no sentence had ended in it.
     """
-    ends = [end.end() for end in _END.finditer(text) if whole or end.end() < len(text)]
+    start = min(since, len(text))
+    while start and text[start - 1] in _MARKS:
+        start -= 1  # an end mark stood at the very end, and could not be told then
+    ends = [end.end() for end in _END.finditer(text, start) if whole or end.end() < len(text)]
     return [*ends, len(text)] if whole and text and (not ends or ends[-1] < len(text)) else ends
 
 
