@@ -6,7 +6,22 @@ from django.urls import include, path
 
 from chatbot.web import health, webhooks
 from chatbot.web.api import api
-from chatbot.web.pages import analytics, costs, desk, files, icon, knowledge, shop, signing_in, sources, widget
+from chatbot.web.pages import (
+    analytics,
+    costs,
+    desk,
+    files,
+    icon,
+    knowledge,
+    pieces,
+    quality,
+    shop,
+    signing_in,
+    sources,
+    trial,
+    versions,
+    widget,
+)
 
 handler500 = "chatbot.web.trouble.failed"
 urlpatterns = [
@@ -25,15 +40,33 @@ urlpatterns = [
     path("files/<str:file>/", files.for_agent, name="file"),
     path("knowledge/", knowledge.collections, name="knowledge"),
     path("knowledge/new/", knowledge.create, name="knowledge-create"),
-    path("knowledge/try/", knowledge.trial, name="knowledge-try"),
-    path("knowledge/documents/<str:document>/", knowledge.document, name="document"),
+    path("knowledge/try/", trial.trial, name="knowledge-try"),
+    path("knowledge/unanswered/", quality.unanswered, name="knowledge-unanswered"),
+    path("knowledge/unanswered/<str:action>/", quality.change_unanswered, name="knowledge-unanswered-change"),
+    path("knowledge/documents/<str:document>/", pieces.document, name="document"),
+    path("knowledge/documents/<str:document>/pieces/", pieces.add, name="piece-add"),
+    path("knowledge/documents/<str:document>/dates/", pieces.dates, name="document-dates"),
     path("knowledge/documents/<str:document>/<str:action>/", knowledge.change, name="document-change"),
+    path("knowledge/pieces/<str:piece>/", pieces.piece, name="piece"),
+    path("knowledge/pieces/<str:piece>/<str:action>/", pieces.change_piece, name="piece-change"),
+    path("knowledge/clashes/<str:edit>/<str:choice>/", pieces.settle, name="knowledge-settle"),
     path("knowledge/sources/<str:source>/", sources.source, name="source"),
     path("knowledge/sources/<str:source>/report/", sources.report, name="source-report"),
     path("knowledge/sources/<str:source>/<str:action>/", sources.change, name="source-change"),
     path("knowledge/<str:collection>/", knowledge.collection, name="collection"),
     path("knowledge/<str:collection>/documents/", knowledge.documents, name="knowledge-documents"),
     path("knowledge/<str:collection>/upload/", knowledge.upload, name="knowledge-upload"),
+    path("knowledge/<str:collection>/clashes/", pieces.clashes, name="knowledge-clashes"),
+    path("knowledge/<str:collection>/versions/", versions.versions, name="knowledge-versions"),
+    path("knowledge/<str:collection>/versions/rows/", versions.version_rows, name="knowledge-version-rows"),
+    path("knowledge/<str:collection>/versions/<str:action>/", versions.change, name="knowledge-version-change"),
+    path("knowledge/<str:collection>/gold/", quality.gold, name="knowledge-gold"),
+    path("knowledge/<str:collection>/gold/add/", quality.add_gold, name="knowledge-gold-add"),
+    path("knowledge/<str:collection>/gold/<str:action>/", quality.change_gold, name="knowledge-gold-change"),
+    path("knowledge/<str:collection>/findings/", quality.findings, name="knowledge-findings"),
+    path(
+        "knowledge/<str:collection>/findings/<str:action>/", quality.change_findings, name="knowledge-findings-change"
+    ),
     path("knowledge/<str:collection>/paste/", sources.paste, name="knowledge-paste"),
     path("knowledge/<str:collection>/sources/", sources.add, name="source-add"),
     path("analytics/", analytics.overview, name="analytics"),

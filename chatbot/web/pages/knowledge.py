@@ -1,8 +1,7 @@
-"""Collections and documents: what is in, what became of it, and what a question would find."""
+"""Collections and documents: what is in, and what became of it."""
 
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -13,27 +12,24 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from chatbot.markdown import render as render_markdown
-from chatbot.trial_question import Tried, try_question
 from chatbot.web.access import member_page
 from chatbot.web.pages.sources import EVERY, sources_of
 from knowledge import services
 from knowledge.ingest.readers import TYPES
 from knowledge.ingest.verdicts import NOTES, WORDS
-from knowledge.models import Chunk, Collection, Document
+from knowledge.models import Collection, Document
 from knowledge.progress import progress_of
 from workspace.models import Membership
 from workspace.roles import Action
 
 PAGE = 50
-CHUNKS_SHOWN = 200
 LONGEST_NAME = 80
 
 
 @require_GET
 @member_page(Action.READ_CONVERSATIONS)
 def collections(request: HttpRequest, member: Membership) -> HttpResponse:
-    kept = Q(documents__deleted_at__isnull=True)
+    kept = Q(documents__deleted_at__isnull=True) & ~Q(documents__status=Document.Status.REPLACED)
     rows = Collection.objects.of(member.workspace).annotate(kept=Count("documents", filter=kept)).order_by("name")
     return render(request, "knowledge/collections.html", {"collections": rows, "manages": _manages(member)})
 
@@ -84,20 +80,6 @@ def upload(request: HttpRequest, member: Membership, collection: str) -> HttpRes
     return redirect("collection", collection=collection)
 
 
-@require_GET
-@member_page(Action.READ_CONVERSATIONS)
-def document(request: HttpRequest, member: Membership, document: str) -> HttpResponse:
-    """A document as it was cut."""
-    found = _document(member, document)
-    chunks = Chunk.objects.of(member.workspace).filter(document=found).select_related("entry")
-    shown = [
-        (chunk, render_markdown(chunk.text) if chunk.kind != Chunk.Kind.QUESTION else "")
-        for chunk in chunks[:CHUNKS_SHOWN]
-    ]
-    context = {"document": found, "chunks": shown, "count": chunks.count(), "words": WORDS.get(found.error, "")}
-    return render(request, "knowledge/document.html", context | {"manages": _manages(member)})
-
-
 @require_POST
 @member_page(Action.MANAGE_KNOWLEDGE)
 def change(request: HttpRequest, member: Membership, document: str, action: str) -> HttpResponse:
@@ -111,27 +93,6 @@ def change(request: HttpRequest, member: Membership, document: str, action: str)
     else:
         raise Http404
     return redirect("collection", collection=found.collection.public_id)
-
-
-@require_GET
-@member_page(Action.READ_CONVERSATIONS)
-def trial(request: HttpRequest, member: Membership) -> HttpResponse:
-    """Ask a question as a visitor would, and see what was found and what would be answered."""
-    question = request.GET.get("question", "").strip()[:1_000]
-    chosen = request.GET.get("collection", "")
-    tried: Tried | None = None
-    if question:
-        tried = async_to_sync(try_question)(
-            workspace=member.workspace, question=question, collections=[chosen] if chosen else []
-        )
-    context = {
-        "question": question,
-        "chosen": chosen,
-        "collections": services.collections_of(member.workspace),
-        "tried": tried,
-        "html": render_markdown(tried.text) if tried else "",
-    }
-    return render(request, "knowledge/try.html", context)
 
 
 def _manages(member: Membership) -> bool:
@@ -159,7 +120,10 @@ def _context(request: HttpRequest, member: Membership, found: Collection) -> dic
         Document.objects.of(member.workspace)
         .kept()
         .filter(collection=found)
-        .annotate(pieces=Count("chunks"), is_kept=ExpressionWrapper(Q(content__isnull=False), BooleanField()))
+        .annotate(
+            pieces=Count("chunks", filter=Q(chunks__current=True)),
+            is_kept=ExpressionWrapper(Q(content__isnull=False), BooleanField()),
+        )
         .defer("content")
         .order_by("-pk")
     )
