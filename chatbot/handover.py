@@ -6,11 +6,13 @@ Synchronous, for pages and the API. What the visitor has seen is stored with the
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from django.db import DatabaseError
+
 from chatbot import redis_pool
 from chatbot.live import relay
 from chatbot.live.hub import hub
 from conversations import services
-from conversations.models import Conversation, Turn
+from conversations.models import Conversation, Status, Turn
 from conversations.services import Added
 from workspace.models import User
 
@@ -55,7 +57,16 @@ def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
     try:
         yield shown
     except BaseException:
-        hub().let_go(conversation.public_id)
-        if elsewhere:
-            relay.let_go_everywhere(conversation.public_id)
+        if _is_the_bots(conversation):
+            hub().let_go(conversation.public_id)
+            if elsewhere:
+                relay.let_go_everywhere(conversation.public_id)
         raise
+
+
+def _is_the_bots(conversation: Conversation) -> bool:
+    """Whether the bot may go on. Whoever comes second must not open its mouth again after the first one took the line."""
+    try:
+        return Conversation.every.filter(pk=conversation.pk, status=Status.BOT).exists()
+    except DatabaseError:
+        return True  # unknown; the next checkpoint is refused if it may not

@@ -3,6 +3,7 @@
 import html as html_entities
 import re
 from functools import lru_cache
+from itertools import pairwise
 
 import nh3
 from markdown_it import MarkdownIt
@@ -14,6 +15,7 @@ _TAGS = {
 }  # fmt: skip
 _ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
 _SCHEMES = {"http", "https", "mailto", "tel"}
+_NEWLINE = re.compile(r"\r\n|\r|\n")  # what the parser counts as one; U+2028 and the like are none
 _HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 
 
@@ -33,20 +35,19 @@ def render_cut(text: str) -> str:
     return render(re.sub(r"\[[^\]\n]*(?:\]\([^)\n]*)?$", "", text))
 
 
-def closed_blocks(text: str) -> tuple[int, str]:
-    """How many characters of `text` belong to blocks that nothing appended can change, and their HTML.
+def closed_blocks(text: str) -> list[tuple[int, str]]:
+    """The top-level blocks of `text` that nothing appended can change: where each ends, in characters, and its HTML.
 
-    The last top-level block is always open: the next line may still belong to it.
+    The last one is always open, for the next line may still belong to it, and an unfinished line tells nothing. So the
+    same text has the same blocks in whatever pieces it came.
     """
-    if "\n" not in text:
-        return 0, ""
-    tokens = _parser().parse(text)
+    line_ends = [end.end() for end in _NEWLINE.finditer(text, 0, text.rfind("\n") + 1)]
+    if not line_ends:
+        return []
+    tokens = _parser().parse(text[: line_ends[-1]])
     starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
-    if len(starts) < 2:
-        return 0, ""
-    lines = text.splitlines(keepends=True)
-    closed = sum(map(len, lines[: starts[-1]]))
-    return closed, render(text[:closed])
+    ends = [line_ends[start - 1] for start in starts[1:]]
+    return [(end, render(text[begin:end])) for begin, end in pairwise([0, *ends])]
 
 
 def _clean(html: str) -> str:

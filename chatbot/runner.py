@@ -151,7 +151,11 @@ class Runner:
                 await self._follow_elsewhere(loaded)
                 loaded = await self._load(running, conversation)
             if loaded.running:
-                await self._answer(running, loaded)
+                try:
+                    await self._answer(running, loaded)
+                finally:
+                    assert running.log
+                    self._live.stored(running.log)
         except asyncio.CancelledError:
             if not running.end:
                 raise

@@ -29,8 +29,8 @@ MOST_TYPING = 1_000
 class Watcher(Protocol):
     """Somebody who sees a conversation: a visitor's socket, an agent's."""
 
-    async def send_live(self, frame: str) -> None:
-        """Send one live frame (JSON). May take long; the next one waits and is bigger."""
+    async def send_live(self, frame: str, turn: str) -> None:
+        """Send one live frame (JSON), of `turn` if it is about one. May take long; the next one waits and is bigger."""
 
     def rung(self, bell: Doorbell) -> None:
         """The record has news; called on the event loop, returns at once."""
@@ -54,6 +54,7 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._logs: dict[str, TurnLog] = {}
         self._reserved: dict[str, TurnLog] = {}
+        self._unstored: dict[str, TurnLog] = {}  # written to their end, and not yet in the record
         self._watching: dict[str, dict[Watcher, _Watching]] = defaultdict(dict)
         self._desks: dict[int, set[Watcher]] = defaultdict(set)
         self._queues: dict[int, set[Watcher]] = defaultdict(set)
@@ -97,9 +98,6 @@ class Hub:
         log = self._reserved[conversation] = TurnLog(conversation, turn)
         return log
 
-    def is_reserved(self, conversation: str) -> bool:
-        return conversation in self._reserved
-
     def cancel(self, log: TurnLog) -> None:
         """A reserved answer does not begin."""
         if self._reserved.get(log.conversation) is log:
@@ -116,9 +114,9 @@ class Hub:
         for told in self._on_opened:
             told(log)
 
-    def open(self, conversation: str, turn: str, epoch: int) -> TurnLog:
-        """`reserve` and `announce` at once."""
-        log = self.reserve(conversation, turn)
+    def open(self, conversation: str, turn: str, epoch: int, *, copy: bool = False) -> TurnLog:
+        """Begin at once. `copy`: what is written is the copy of another process's log."""
+        log = TurnLog(conversation, turn, copy=copy)
         self.announce(log, epoch)
         return log
 
@@ -130,13 +128,20 @@ class Hub:
             self._flush(log)
 
     def close(self, log: TurnLog) -> None:
-        """End an answer: what is left goes out now, or, if the log is frozen, never."""
+        """End an answer: what is left goes out now, or, if the log is frozen, never. Until `stored` it can be held."""
         if log.ended:
             return
         self._flush(log)
         log.ended = True
         if self._logs.get(log.conversation) is log:
             del self._logs[log.conversation]
+        if not log.copy:
+            self._unstored[log.conversation] = log
+
+    def stored(self, log: TurnLog) -> None:
+        """The record has the answer, however it ended."""
+        if self._unstored.get(log.conversation) is log:
+            del self._unstored[log.conversation]
 
     def running(self, conversation: str) -> TurnLog | None:
         return self._logs.get(conversation)
@@ -212,8 +217,7 @@ class Hub:
         elif not log.silent:
             self._announce(place, log)
             if turn == log.turn and 0 <= at <= len(log.text):
-                place.at = at
-                place.blocks = sum(1 for block in log.blocks if block.end <= at)
+                place.at = at  # all blocks follow: one may have closed over text that was sent before
             self._send(place, log)
 
     def unwatch(self, conversation: str, watcher: Watcher) -> None:
@@ -252,8 +256,8 @@ class Hub:
     def hold(self, conversation: str) -> Mapping[str, str]:
         """Freeze what runs in a conversation, from another thread, before the line is taken.
 
-        Returns the text seen so far, by turn; empty when nothing runs in this process. When it returns, no further
-        frame of the bot leaves this process. `let_go` undoes it if the line was not taken after all.
+        Returns the text seen so far, by turn; empty when no answer is written by this process. When it returns, no
+        further frame of the bot leaves this process. `let_go` undoes it if the line was not taken after all.
         """
         loop = self._loop
         if loop is None or loop.is_closed():
@@ -267,19 +271,29 @@ class Hub:
             return future.result(HOLD_S)
         except TimeoutError:
             logger.warning("hold timed out")
-            return {log.turn: log.shown} if log else {}
+            return {log.turn: log.shown} if log and not log.copy else {}
 
     async def hold_here(self, conversation: str) -> Mapping[str, str]:
+        """As `hold`, on the event loop. A copy is held too, but how much was seen is known where it is written."""
+        shown: dict[str, str] = {}
         if reserved := self._reserved.get(conversation):
             reserved.freeze()
-        log = self._logs.get(conversation)
-        if log is None:
-            return {reserved.turn: ""} if reserved else {}
-        shown = log.freeze()
+            shown[reserved.turn] = ""
+        if ended := self._unstored.get(conversation):
+            shown[ended.turn] = ended.shown
+        if log := self._logs.get(conversation):
+            log.held = True
+            if not log.copy:
+                shown[log.turn] = log.freeze()
         under_way = [place.sending for place in self._watching.get(conversation, {}).values() if place.sending]
         if under_way:
             await asyncio.wait(under_way, timeout=HOLD_S / 2)
-        return {log.turn: shown}
+        return shown
+
+    def writes(self, conversation: str) -> bool:
+        """Whether an answer of this process is there to be held."""
+        log = self._logs.get(conversation)
+        return conversation in self._reserved or conversation in self._unstored or (log is not None and not log.copy)
 
     def let_go(self, conversation: str) -> None:
         if self._loop is not None:
@@ -294,7 +308,7 @@ class Hub:
         log = self._logs.get(bell.conversation)
         if bell.status != "bot" and (reserved := self._reserved.get(bell.conversation)):
             reserved.freeze()
-        if log and (bell.epoch > log.epoch or bell.status != "bot"):
+        if log and ((log.epoch and bell.epoch > log.epoch) or bell.status != "bot"):
             log.freeze()
             for told in self._on_line_lost:
                 told(log)
@@ -323,7 +337,7 @@ class Hub:
 
     def _announce(self, place: _Watching, log: TurnLog) -> None:
         place.turn, place.at, place.blocks = log.turn, 0, 0
-        self._dispatch(place, orjson.dumps({"type": "turn", "turn": log.turn}).decode())
+        self._dispatch(place, orjson.dumps({"type": "turn", "turn": log.turn}).decode(), log.turn)
 
     def _send(self, place: _Watching, log: TurnLog) -> None:
         """Send a watcher everything it has not seen, unless its last frame is still on its way."""
@@ -339,16 +353,16 @@ class Hub:
             "blocks": [{"to": block.end, "html": block.html} for block in log.blocks[place.blocks :]],
         }
         place.at, place.blocks = len(log.text), len(log.blocks)
-        self._dispatch(place, orjson.dumps(frame).decode())
+        self._dispatch(place, orjson.dumps(frame).decode(), log.turn)
 
-    def _dispatch(self, place: _Watching, frame: str) -> None:
+    def _dispatch(self, place: _Watching, frame: str, turn: str = "") -> None:
         before = place.sending
 
         async def send() -> None:
             if before:
                 await asyncio.wait([before])
             with contextlib.suppress(Exception):  # a socket that is going away; its consumer notices by itself
-                await place.watcher.send_live(frame)
+                await place.watcher.send_live(frame, turn)
 
         def sent(task: asyncio.Task[None]) -> None:
             if place.sending is task:

@@ -22,12 +22,13 @@ class TurnLog:
     """`text` is what may be seen; `released` how much of it has been sent to somebody. A frozen log never grows.
 
     `held` keeps everything back from that moment on, whichever thread says so. `first_at` is when the first text came, on
-    the clock of `time.perf_counter`.
+    the clock of `time.perf_counter`. A `copy` follows the log of another process; its `epoch` is 0 until it is known.
     """
 
     conversation: str
     turn: str
     epoch: int = 0
+    copy: bool = False
     held: bool = False
     text: str = ""
     released: int = 0
@@ -65,9 +66,7 @@ class TurnLog:
         self.text += fresh
         if "\n" in fresh:
             start = self.blocks[-1].end if self.blocks else 0
-            length, html = closed_blocks(self.text[start:])
-            if length:
-                self.blocks.append(Block(start + length, html))
+            self.blocks += [Block(start + end, html) for end, html in closed_blocks(self.text[start:])]
 
     def mark_released(self) -> None:
         self.released = len(self.text)

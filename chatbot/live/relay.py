@@ -117,7 +117,7 @@ class Relay:
                 pipeline.expire(f"running:{log.conversation}", ALIVE_S)
                 self._renewed[log.turn] = now
             length = len(log.text)
-            fields: dict[Any, Any] = {"from": at or 0, "text": log.text[at or 0 : length]}
+            fields: dict[Any, Any] = {"from": at or 0, "text": log.text[at or 0 : length], "epoch": log.epoch}
             if log.ended or log.frozen:
                 fields["end"] = 1
                 pipeline.eval(_FORGET, 1, f"running:{log.conversation}", log.turn)
@@ -165,7 +165,7 @@ class Relay:
         with contextlib.suppress(*redis_pool.Unavailable):
             if await redis_pool.async_redis().get(f"running:{conversation}") != turn:
                 return
-        log = self._hub.open(conversation, turn, epoch)
+        log = self._hub.open(conversation, turn, epoch, copy=True)
         try:
             while not log.frozen:
                 found: Any = await redis_pool.async_redis().xread({f"turn:{turn}": last}, block=1_000, count=500)
@@ -174,7 +174,7 @@ class Relay:
                         return
                     continue
                 for entry, fields in _entries(found):
-                    last = entry
+                    last, log.epoch = entry, int(fields["epoch"])
                     if int(fields["from"]) == len(log.text) or not log.text:
                         self._hub.write(log, fields["text"])
                         log.gather()
@@ -205,9 +205,9 @@ class Relay:
             case "turn.running" if message["by"] != self._name:
                 self._follow(message["conversation"], message["turn"], message["epoch"])
             case "line.hold":
-                log = self._hub.running(message["conversation"])
-                if (log and log.turn in self._own) or self._hub.is_reserved(message["conversation"]):
-                    shown = await self._hub.hold_here(message["conversation"])
+                writes = self._hub.writes(message["conversation"])
+                shown = await self._hub.hold_here(message["conversation"])
+                if writes:
                     client = redis_pool.async_redis()
                     await client.rpush(message["reply"], json.dumps(dict(shown)))
                     await client.expire(message["reply"], 10)

@@ -8,6 +8,7 @@ process.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from chatbot.crossing import Away
 from chatbot.web.errors import sentence
 from conversations.broadcast import Doorbell
+from conversations.events import EventView
 from conversations.services import ConversationError
 
 logger = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ MAX_FRAME = 64 * 1024
 BURST, PER_S = 20, 2.0
 
 AGAIN_S = 1.0
+LATEST_ENDED = 4  # answers of a conversation that are over, of which something may still be on its way
 
 CLOSE_AWAY = 1013  # "try again later": clients come back by themselves and send again what was not acknowledged
 CLOSE_SESSION = 4001
@@ -60,6 +63,7 @@ class Socket(AsyncWebsocketConsumer):
         self._catching_up: asyncio.Task[None] | None = None
         self._more = False
         self._reading = asyncio.Lock()
+        self._over: deque[str] = deque(maxlen=LATEST_ENDED)
         if not _same_origin(self.scope):
             await self.close(CLOSE_NOT_ALLOWED)
             return
@@ -89,6 +93,8 @@ class Socket(AsyncWebsocketConsumer):
         except Away as problem:
             logger.warning("frame not taken", extra={"problem": type(problem).__name__})
             await self.close(CLOSE_AWAY)
+        except OSError:
+            logger.info("gone before the answer")
         except Exception:
             logger.exception("frame failed")
             await self.say_error("internal", reference)
@@ -101,8 +107,16 @@ class Socket(AsyncWebsocketConsumer):
         await self.say(type="error", code=code, text=sentence(code, self.language), **more)
 
     # --- a watcher of the hub ---
-    async def send_live(self, frame: str) -> None:
-        await self.send(text_data=frame)
+    async def send_live(self, frame: str, turn: str) -> None:
+        """What comes late of an answer whose end was told already would begin it anew: it is left out."""
+        if turn not in self._over:
+            await self.send(text_data=frame)
+
+    def note_end(self, event: EventView) -> None:
+        """An event is about to be sent; remember which answer is over by it."""
+        ended = event.message.turn if event.message else event.data.get("turn")
+        if ended:
+            self._over.append(ended)
 
     def rung(self, bell: Doorbell) -> None:
         self.ring()
@@ -123,6 +137,8 @@ class Socket(AsyncWebsocketConsumer):
                     logger.warning("catching up later", extra={"problem": type(problem).__name__})
                     self._more = True
                     await asyncio.sleep(AGAIN_S)
+        except OSError:  # nobody reads any more; the disconnect is on its way
+            logger.info("gone while catching up")
         except Exception:
             logger.exception("catching up failed")
 

@@ -89,6 +89,7 @@ class DeskSocket(Socket):
         while events := await store.read_events(conversation.pk, self.after, PAGE):
             for event in events:
                 self.after = event.seq
+                self.note_end(event)
                 html = await cross(_render, event, self.language)
                 await self.say(
                     type="event",

@@ -201,6 +201,7 @@ class WidgetSocket(Socket):
 
     async def _send_event(self, event: EventView) -> None:
         self.after = event.seq
+        self.note_end(event)
         await self.send(text_data=orjson.dumps(event_frame(event)).decode())
 
     async def _tell_place(self, conversation: Conversation) -> None:

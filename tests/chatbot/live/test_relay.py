@@ -61,7 +61,7 @@ class Eye:
     def __init__(self) -> None:
         self.frames: list[str] = []
 
-    async def send_live(self, frame: str) -> None:
+    async def send_live(self, frame: str, turn: str) -> None:
         self.frames.append(frame)
 
     def rung(self, bell: Any) -> None:

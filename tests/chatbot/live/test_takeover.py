@@ -43,7 +43,7 @@ class Eye:
     def __init__(self) -> None:
         self.frames: list[tuple[float, dict]] = []
 
-    async def send_live(self, frame: str) -> None:
+    async def send_live(self, frame: str, turn: str) -> None:
         self.frames.append((time.perf_counter(), json.loads(frame)))
 
     def rung(self, bell: Doorbell) -> None:
