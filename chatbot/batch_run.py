@@ -20,9 +20,10 @@ from chatbot.llm.errors import Failure, ModelCallFailed
 from chatbot.llm.pricing import is_peak, off_peak_from
 from chatbot.llm.profile import Dialect, Profile
 from chatbot.llm.provider import Call, Completion, Provider
-from chatbot.llm.request import Request, estimate_tokens
+from chatbot.llm.request import Request
 from chatbot.models import Batch, BatchItem
 from chatbot.models import Provider as ProviderRow
+from chatbot.turn.tokens import estimate_tokens
 from chatbot.turn.values import Usage
 from workspace import leases
 from workspace.leases import GiveUp, Handler, RetryLater

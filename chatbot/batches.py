@@ -18,8 +18,9 @@ from chatbot import ledger
 from chatbot.llm.errors import Failure
 from chatbot.llm.profile import Profile
 from chatbot.llm.provider import Call, Completion
-from chatbot.llm.request import ChatMessage, Image, Request, estimate_tokens
+from chatbot.llm.request import ChatMessage, Image, Request
 from chatbot.models import Batch, BatchItem, Provider
+from chatbot.turn.tokens import estimate_tokens
 from chatbot.turn.values import Usage
 from workspace import leases
 from workspace.crypto import seal_for

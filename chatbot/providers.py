@@ -21,13 +21,14 @@ from chatbot.llm.errors import ModelCallFailed
 from chatbot.llm.profile import Dialect, Profile
 from chatbot.llm.provider import Call, Provider
 from chatbot.llm.request import Request, request_for
+from chatbot.turn.budget import least_tokens
 from chatbot.turn.prompt import shorten
 from chatbot.turn.values import ModelEvent, Prompt, Question, Text
 
 logger = logging.getLogger(__name__)
 
 PLAN_S = 3.0  # how late a change in the admin may take effect
-SHORTER_SOURCES, SHORTER_HISTORY, SHORTER_ANSWER = 2, 2, 0.5
+SHORTER_SOURCES, SHORTER_HISTORY, SHORTER_EARLIER, SHORTER_ANSWER = 2, 2, 8, 0.5
 
 
 @dataclass
@@ -111,14 +112,14 @@ class Generated:
         except ModelCallFailed as problem:
             if problem.failure is not errors.CONTEXT_TOO_LONG or said_something:
                 raise
-        async with aclosing(provider.stream(self._request(prompt, room // 4))) as events:
+        async with aclosing(provider.stream(self._request(prompt, max(room // 4, least_tokens(prompt))))) as events:
             async for event in events:
                 yield event
 
     def _request(self, prompt: Prompt, room: int) -> Request:
         question, max_tokens = self._question, 0
         if self._step is Step.SHORTER:
-            prompt = shorten(prompt, sources=SHORTER_SOURCES, history=SHORTER_HISTORY)
+            prompt = shorten(prompt, sources=SHORTER_SOURCES, history=SHORTER_HISTORY, earlier=SHORTER_EARLIER)
             max_tokens = max(16, int(self._account.profile.max_tokens * SHORTER_ANSWER))
         about = {
             "inbox": question.inbox.id,

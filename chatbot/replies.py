@@ -22,6 +22,9 @@ TEXTS: dict[str, str] = {
     ),
     "unsupported_mark": gettext_noop("no source"),
     "ask_back": gettext_noop("I am not sure what you mean. Is it one of these?\n\n%(choices)s"),
+    "told": gettext_noop(
+        "You told me earlier: “%(quote)s” I have no source for more than this. Would you like to talk to a person?"
+    ),
     "text_only": gettext_noop("I can only read text here. Please write your question, or ask for a person."),
     "failed": gettext_noop(
         "Something went wrong on our side. Your message is kept: please try again in a moment, or talk to a person."
@@ -42,7 +45,9 @@ class OwnerReplies:
         own = pick(self._inbox.texts.get(key, {}), language)
         with override("zh-hans" if language == "zh" else "en"):
             text = own or _(TEXTS[key])
-        return text.replace("%(choices)s", values.get("choices", ""))
+        for name, value in values.items():
+            text = text.replace(f"%({name})s", value)
+        return text
 
 
 def pick(wordings: Mapping[str, str], language: str) -> str:

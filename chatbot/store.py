@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Max
 
 from chatbot.crossing import cross
+from chatbot.turn.prompt import HISTORY_MESSAGES
 from chatbot.turn.values import (
     BOT,
     HANDED_BACK,
@@ -118,10 +119,17 @@ def _load_turn(public_id: str) -> LoadedTurn:
             history=_history([message for message in said if _is_history(message, turn, owed)], turn),
             contact=conversation.contact.public_id,
             again=turn.repeats_id is not None,
+            remembers=_remembers(conversation, said),
         ),
         running=turn.outcome == Turn.Outcome.RUNNING,
         behind=tuple(running.values_list("public_id", flat=True)),
     )
+
+
+def _remembers(conversation: Conversation, said: Sequence[Message]) -> bool:
+    """Whether there may be more to know than the prompt's history: of this conversation, or of the contact's others."""
+    held = conversation.contact.remembered
+    return held > 0 and (len(said) > HISTORY_MESSAGES or held > 1 or conversation.remembered_seq == 0)
 
 
 def _valid(said: Sequence[Message]) -> list[Message]:
@@ -201,6 +209,7 @@ def _utterance(message: Message) -> Utterance:
         text=message.text,
         cut_short=message.state != Message.State.COMPLETE,
         speaker=str(message.agent) if message.agent else "",
+        seq=message.seq,
     )
 
 

@@ -23,6 +23,8 @@ from chatbot.markdown import plain
 from chatbot.platforms.adapter import Adapter, Outgoing, Sent, split
 from chatbot.platforms.registry import adapter_for
 from chatbot.providers import close_providers
+from chatbot.remembering import HANDLERS as MEMORY
+from chatbot.remembering import Sweep
 from chatbot.runner import Runner, runner
 from conversations import services
 from conversations.models import Author, Message, Turn
@@ -152,11 +154,14 @@ def _outgoing(message: Message, text: str, at: int) -> Outgoing:
     )
 
 
+_look_for_memories = Sweep()
+
 _knowledge_clock = Clock()
 
 HANDLERS: dict[str, Handler] = {
     **KNOWLEDGE,
     **BATCHES,
+    **MEMORY,
     services.ANSWER_JOB: answer_turn,
     services.DELIVER_JOB: deliver_message,
 }
@@ -175,6 +180,7 @@ def sweep() -> None:
     """End turns whose process died, and do what was left behind. (Server processes end turns too, sooner.)"""
     services.sweep_turns()
     _knowledge_clock()
+    _look_for_memories()
     work()
 
 
@@ -215,6 +221,7 @@ class WorkerThreads:
             try:
                 _knowledge_clock()
                 self._work()
+                _look_for_memories()
             except Exception:
                 logger.exception("worker step failed")
             connection.close()

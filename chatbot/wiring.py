@@ -18,6 +18,7 @@ from chatbot.intents.recogniser import IntentSet, Recogniser
 from chatbot.ledger import Step
 from chatbot.llm.extractive import MODEL, Extractive
 from chatbot.llm.fallback import Fallback
+from chatbot.memory import ContactMemory
 from chatbot.models import Intent as IntentRow
 from chatbot.models import IntentExample
 from chatbot.moderation.judge import WordModeration
@@ -33,7 +34,9 @@ from chatbot.turn.query import WithContext
 from chatbot.turn.seams import Model, Stages
 from chatbot.turn.support import Sources
 from chatbot.turn.values import (
+    NOTHING,
     Answered,
+    Earlier,
     Evidence,
     InboxView,
     Intent,
@@ -62,6 +65,7 @@ class Record:
     intent: Intent | None = None
     verdict: Verdict | None = None
     query: Query | None = None
+    earlier: Earlier = NOTHING
     retrieved: Retrieved | None = None
     evidence: Evidence | None = None
     started: Started | None = None
@@ -85,6 +89,7 @@ class Record:
                 **({"conflicts": list(self.evidence.conflicts)} if self.evidence and self.evidence.conflicts else {}),
                 **({"budget": self.step.value} if self.step is not Step.FULL else {}),
                 **({"model_failures": self.failures} if self.failures else {}),
+                **({"recalled": len(self.earlier.exchanges)} if self.earlier else {}),
             },
         }
         if self.intent:
@@ -125,6 +130,7 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
         replies=OwnerReplies(inbox),
         cache=AnswerCache(_shelf(), _version_of(inbox), _holds_personal_data, _source_of(inbox)),
         queries=_Queries(record),
+        memory=_Memory(record),
         knowledge=_Knowledge(inbox, record),
         judge=_Judge(record),
         faq=_Faq(inbox.workspace),
@@ -205,6 +211,18 @@ class _Queries(WithContext):
     def form(self, question: Question) -> Query:
         self._record.query = super().form(question)
         return self._record.query
+
+
+class _Memory(ContactMemory):
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    async def recall(self, question: Question, query: Query) -> Earlier:
+        if not question.remembers:
+            return NOTHING
+        with _Timed(self._record, "recall"):
+            self._record.earlier = await super().recall(question, query)
+        return self._record.earlier
 
 
 class _Knowledge(HybridRetriever):

@@ -76,7 +76,8 @@ def _take_on(inbox: Inbox, person: Person, current: Conversation, contact: Conta
     anonymous = current.contact
     contact.email, contact.phone = contact.email or anonymous.email, contact.phone or anonymous.phone
     contact.details = {**(contact.details or {}), **(anonymous.details or {})} or None
-    contact.save(update_fields=["email", "phone", "details"])
+    contact.remembered += anonymous.remembered
+    contact.save(update_fields=["email", "phone", "details", "remembered"])
     Conversation.objects.of(inbox.workspace_id).filter(pk=current.pk).update(contact=contact)
     current.contact = contact
     return contact

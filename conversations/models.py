@@ -110,6 +110,7 @@ class Contact(OwnedByWorkspace):
     phone = SealedTextField(_("phone"), null=True, blank=True)
     details = SealedJSONField(_("what the form and the page said"), null=True, blank=True)
     language = models.CharField(_("language"), max_length=12, blank=True)
+    remembered = models.PositiveIntegerField(default=0, editable=False)  # conversations that left recollections
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -173,6 +174,7 @@ class Conversation(OwnedByWorkspace):
     )
     language = models.CharField(_("language"), max_length=12, blank=True)
     last_seq = models.PositiveIntegerField(default=0, editable=False)
+    remembered_seq = models.PositiveIntegerField(default=0, editable=False)
     mood = models.CharField(_("mood"), max_length=12, blank=True)
     waiting_since = models.DateTimeField(_("waiting since"), null=True, blank=True)
     last_message_at = models.DateTimeField(_("last message"), default=timezone.now)
@@ -196,6 +198,11 @@ class Conversation(OwnedByWorkspace):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "status", "waiting_since"], name="desk_queue"),
             models.Index(fields=["workspace", "status", "-last_message_at"], name="desk_list"),
+            models.Index(
+                fields=["last_message_at"],
+                condition=models.Q(last_seq__gt=models.F("remembered_seq")),
+                name="conversations_to_remember",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -425,3 +432,40 @@ class Rating(OwnedByWorkspace):
             ),
         ]
         indexes: ClassVar = [models.Index(fields=["workspace", "at"], name="ratings_by_time")]
+
+
+class Recollection(OwnedByWorkspace):
+    """By what an exchange is found again: what a visitor said, up to what the next one says. Words live in `Message`.
+
+    `trace` is whatever the one who searches needs, made under `made_by`; as telling as the words, hence sealed like them.
+    """
+
+    public_id = PublicIdField("rec")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="recollections")
+    question = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="recollection")
+    seq = models.PositiveIntegerField()
+    through_seq = models.PositiveIntegerField()
+    made_by = models.CharField(max_length=160)
+    trace = SealedJSONField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "seq"], name="one_recollection_per_exchange"),
+        ]
+
+
+class Summary(OwnedByWorkspace):
+    """What an episode came to so far, for whoever goes on with it. Holds only while its messages are what they were."""
+
+    class Source(models.TextChoices):
+        MODEL = "model"
+        EXTRACTIVE = "extractive"
+
+    public_id = PublicIdField("sum")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="summaries")
+    episode = models.OneToOneField(Episode, on_delete=models.CASCADE, related_name="summary")
+    text = SealedTextField()
+    source = models.CharField(max_length=12, choices=Source.choices)
+    through_seq = models.PositiveIntegerField()
+    basis = models.CharField(max_length=40)  # of which messages it was made; with others it is void
+    updated_at = models.DateTimeField(default=timezone.now)

@@ -34,7 +34,10 @@ class Extractive:
         yield Finished("stop")
 
     def _compose(self, prompt: Prompt) -> str:
-        """One quotation if it is clearly the best, two if they are close; each with its number."""
+        """What the visitor said, where that answers; else one quotation if it is clearly the best, two if they are close; each
+        with its number."""
+        if prompt.told:
+            return prompt.told
         best = prompt.passages[0]
         chosen = [(1, best)]
         if not best.question:  # a FAQ entry is an answer by itself

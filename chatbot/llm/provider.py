@@ -19,8 +19,9 @@ from chatbot.llm.errors import Failure, ModelCallFailed
 from chatbot.llm.gateway import GatewayText, moderation_of
 from chatbot.llm.profile import Dialect, Profile
 from chatbot.llm.reading import Reader, error_message, read_usage
-from chatbot.llm.request import USER, ChatMessage, Request, estimate_tokens
+from chatbot.llm.request import USER, ChatMessage, Request
 from chatbot.llm.wire import Clock, Wire
+from chatbot.turn.tokens import estimate_tokens
 from chatbot.turn.values import Finished, ModelEvent, Reasoning, Started, Text, ToolCall, Usage
 
 RETRY_BASE_S = 0.5

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chatbot.turn.prompt import shorten
+from chatbot.turn.budget import fit
 from chatbot.turn.values import BOT, PERSON, Prompt, ToolCall
 
 SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"
@@ -73,7 +73,10 @@ class Request:
 
 
 def request_for(prompt: Prompt, *, room: int = 0, about: Mapping[str, str] | None = None) -> Request:
-    """A turn's prompt as a request. With `room` (tokens for the whole prompt) what matters least is left out first."""
+    """A turn's prompt as a request. With `room` (tokens for the whole prompt) what matters least is left out first.
+
+    Raises `chatbot.turn.budget.TooLong` where not even rules, question and the best source fit.
+    """
     if room:
         prompt = fit(prompt, room)
     roles = {BOT: ASSISTANT, PERSON: ASSISTANT}
@@ -84,25 +87,6 @@ def request_for(prompt: Prompt, *, room: int = 0, about: Mapping[str, str] | Non
         prompt_version=prompt.version,
         about=about or {},
     )
-
-
-def fit(prompt: Prompt, room: int) -> Prompt:
-    """Leave out the oldest history, then the weakest sources, until `room` tokens hold it. Rules and question always stay."""
-    history, sources = len(prompt.history), len(prompt.sources)
-    fitted = prompt
-    while _size(fitted) > room and (history or sources > 1):
-        if history:
-            history -= 1
-        else:
-            sources -= 1
-        fitted = shorten(prompt, sources=sources, history=history)
-    return fitted
-
-
-def estimate_tokens(text: str) -> int:
-    """A cautious count without a tokenizer: 0.6 a Chinese, Japanese or Korean character, 0.3 any other, and 15 % more."""
-    wide = sum(1 for character in text if "\u2e80" <= character <= "\u9fff" or "\uac00" <= character <= "\ufaff")
-    return -int(-(0.6 * wide + 0.3 * (len(text) - wide)) * 1.15 // 1)
 
 
 def repair(messages: Sequence[ChatMessage], *, vision: bool) -> tuple[ChatMessage, ...]:
@@ -136,9 +120,3 @@ def _unanswered(owed: dict[str, None]) -> list[ChatMessage]:
     answers = [ChatMessage(TOOL, '{"error": "not available"}', tool_call_id=call) for call in owed]
     owed.clear()
     return answers
-
-
-def _size(prompt: Prompt) -> int:
-    return sum(
-        estimate_tokens(text) for text in (prompt.system, prompt.request, *(said.text for said in prompt.history))
-    )

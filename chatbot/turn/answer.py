@@ -10,6 +10,7 @@ from chatbot.turn.values import (
     Answered,
     AskedBack,
     Delta,
+    Earlier,
     Grounds,
     HandedOff,
     NoAnswer,
@@ -42,16 +43,18 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
         return
 
     query = on.queries.form(question)
+    earlier = await on.memory.recall(question, query)
     retrieved = await on.knowledge.retrieve(query)
     evidence = on.judge.weigh(query, retrieved)
-    if evidence.grounds is Grounds.UNDERSPECIFIED:
+    by_memory = evidence.grounds is not Grounds.ENOUGH and bool(earlier.told or earlier.personal)
+    if evidence.grounds is Grounds.UNDERSPECIFIED and not by_memory:
         yield AskedBack(on.replies.say("ask_back", language, choices="\n".join(f"- {c}" for c in evidence.choices)))
         return
-    if evidence.grounds is Grounds.NONE:
+    if evidence.grounds is Grounds.NONE and not by_memory:
         yield NoAnswer(on.replies.say("no_source", language))
         return
 
-    if not evidence.conflicts and (written := await on.faq.answer(query, retrieved, language)):
+    if not by_memory and not evidence.conflicts and (written := await on.faq.answer(query, retrieved, language)):
         yield Gate.clear(written, on.moderation, refusal=on.replies.say("withheld", language))
         return
 
@@ -59,14 +62,24 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
         yield HandedOff(on.replies.say("handed_off", language), reason="budget")
         return
 
-    prompt = build_prompt(question, retrieved.passages, language, on.privacy, evidence.conflicts)
-    said = (earlier.text for earlier in question.history)
-    sources = on.support.read((*prompt.sources, question.text, *said))
+    passages = () if evidence.grounds is Grounds.NONE else retrieved.passages
+    told = _told(earlier, language, on) if by_memory else ""
+    prompt = build_prompt(question, passages, language, on.privacy, evidence.conflicts, earlier, told)
+    said = (before.text for before in question.history)
+    sources = on.support.read((*prompt.sources, *prompt.earlier, prompt.told, question.text, *said))
     gate = Gate(prompt.passages, on.moderation, on.privacy, sources, strict=question.inbox.strict)
     async with aclosing(gate.release(on.model.stream(prompt))) as pieces:
         async for piece in pieces:
             yield Delta(piece)
 
     outcome = gate.outcome(on.replies, language)
-    await on.cache.put(question, language, outcome)
+    if not earlier:
+        await on.cache.put(question, language, outcome)
     yield outcome
+
+
+def _told(earlier: Earlier, language: str, on: Stages) -> str:
+    """What to say where no model does."""
+    if not earlier.told:
+        return on.replies.say("no_source", language)
+    return on.replies.say("told", language, quote=earlier.told)

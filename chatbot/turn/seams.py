@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chatbot.turn.values import (
     Answered,
+    Earlier,
     Evidence,
     Intent,
     ModelEvent,
@@ -58,6 +59,11 @@ class Cache(Protocol):
 class Knowledge(Protocol):
     async def retrieve(self, query: Query) -> Retrieved:
         """Raises `KnowledgeFailed`."""
+
+
+class Memory(Protocol):
+    async def recall(self, question: Question, query: Query) -> Earlier:
+        """What was said before the question's history, and goes with it. Nothing at all where nothing is remembered."""
 
 
 class Queries(Protocol):
@@ -120,6 +126,7 @@ class Stages:
     replies: Replies
     cache: Cache
     queries: Queries
+    memory: Memory
     knowledge: Knowledge
     judge: Judge
     faq: FaqAnswers

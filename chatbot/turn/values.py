@@ -13,7 +13,8 @@ HANDED_BACK = "handed_back"
 
 @dataclass(frozen=True)
 class Utterance:
-    """An earlier message. `cut_short` when its author was interrupted; `speaker` is a person's name for agents.
+    """An earlier message. `cut_short` when its author was interrupted; `speaker` is a person's name for agents; `seq` is its
+    number in the conversation.
 
     With a `boundary` nothing was said: here `speaker` took the line, or gave it back.
     """
@@ -23,6 +24,7 @@ class Utterance:
     cut_short: bool = False
     speaker: str = ""
     boundary: str = ""
+    seq: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class InboxView:
 class Question:
     """What a turn is about: the visitor's unanswered words (several messages are joined by a line break) and what came before.
 
-    `again`: it was answered before, and another answer is wanted.
+    `again`: it was answered before, and another answer is wanted. `remembers`: the conversation is longer than `history`, or
+    not the contact's first, so that there may be more to know than is here.
     """
 
     turn: str
@@ -56,6 +59,7 @@ class Question:
     history: tuple[Utterance, ...] = ()
     contact: str = ""
     again: bool = False
+    remembers: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,50 @@ class Retrieved:
     understood: float = 1.0
 
 
+@dataclass(frozen=True)
+class Recalled:
+    """An exchange that is older than the history. `seq` numbers its first message, in this conversation if `own`; `on` is its
+    day (ISO). `answered` is what was said to it, by a person of ours where `speaker` names one. `score` is 0 to about 1."""
+
+    seq: int
+    own: bool
+    on: str
+    said: str
+    answered: str = ""
+    speaker: str = ""
+    score: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gist:
+    """What an episode came to. `seq` is up to which message, `on` its day (ISO)."""
+
+    seq: int
+    own: bool
+    on: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What goes with a question from before: gists, the newest first; exchanges, the best first.
+
+    `personal`: it is about the visitor, or about what was said, so that a model may find the answer here. `told` is the
+    visitor's own remark that answers it beyond doubt, if there is one: then not even a model is needed.
+    """
+
+    gists: tuple[Gist, ...] = ()
+    exchanges: tuple[Recalled, ...] = ()
+    personal: bool = False
+    told: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.gists or self.exchanges)
+
+
+NOTHING = Earlier()
+
+
 class Grounds(StrEnum):
     """Whether there is enough to answer from."""
 
@@ -155,7 +203,9 @@ class Citation:
 class Prompt:
     """What the model is given. `system` is the same for every turn of an inbox and language, so that providers can cache it.
 
-    `sources` are the passages as they stand in `request`, one text each.
+    `sources` are the passages as they stand in `request`, one text each; `earlier` what is remembered from before `history`,
+    as it stands in there too, what matters most first. `told` is what to say without a model, where no source answers the
+    question but what was said before may.
     """
 
     system: str
@@ -166,6 +216,8 @@ class Prompt:
     language: str
     version: str
     sources: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+    told: str = ""
 
 
 # --- what a model says ------------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ CROSSING = {
     "conversations/models.py",
     "conversations/services.py",
     "conversations/events.py",
+    "conversations/memory.py",
     "knowledge/models.py",
     "knowledge/publishing.py",
     "knowledge/schedule.py",

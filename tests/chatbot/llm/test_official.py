@@ -15,12 +15,13 @@ from chatbot.llm.request import (
     Image,
     Request,
     Tool,
-    estimate_tokens,
     repair,
     request_for,
 )
 from chatbot.llm.simulator.script import Script
 from chatbot.llm.simulator.wording import DONE, ChatWording, answer, error
+from chatbot.turn.budget import TooLong
+from chatbot.turn.tokens import estimate_tokens
 from chatbot.turn.values import Finished, Prompt, Reasoning, ToolCall, Utterance
 from tests.chatbot.llm.conftest import PROMPT, Line, text
 
@@ -267,11 +268,13 @@ def test_what_does_not_fit_leaves_out_old_history_then_weak_sources_never_rules_
     assert "[1] source 1" in whole
     assert "message 0" not in whole
     assert sum(estimate_tokens(message.text) for message in request.messages) <= 700
-    tiny = request_for(prompt, room=1).messages
-    assert [message.role for message in tiny] == [SYSTEM, USER]
-    assert "the question" in tiny[1].text
-    assert "[1] source 1" in tiny[1].text
-    assert "[2] source 2" not in tiny[1].text
+    tight = request_for(prompt, room=260).messages
+    assert [message.role for message in tight] == [SYSTEM, USER]
+    assert "the question" in tight[1].text
+    assert "[1] source 1" in tight[1].text
+    assert "[2] source 2" not in tight[1].text
+    with pytest.raises(TooLong):
+        request_for(prompt, room=100)
 
 
 def test_tokens_are_estimated_on_the_safe_side_of_the_documented_ratios() -> None:

@@ -11,8 +11,10 @@ from chatbot.turn.language import ByScript
 from chatbot.turn.query import WithContext
 from chatbot.turn.seams import Stages
 from chatbot.turn.values import (
+    NOTHING,
     Answered,
     Delta,
+    Earlier,
     Finished,
     InboxView,
     Intent,
@@ -101,6 +103,14 @@ class FakeModel:
             self.closed = True
 
 
+@dataclass
+class FakeMemory:
+    earlier: Earlier = NOTHING
+
+    async def recall(self, asked: Question, query: Query) -> Earlier:
+        return self.earlier
+
+
 class NoFaq:
     async def answer(self, query: Query, retrieved: Retrieved, language: str) -> None:
         return None
@@ -128,6 +138,7 @@ def stages(**chosen) -> Stages:
         "replies": FakeReplies(),
         "cache": FakeCache(),
         "queries": WithContext(),
+        "memory": FakeMemory(),
         "knowledge": FakeKnowledge(),
         "judge": ByScore(),
         "faq": NoFaq(),
