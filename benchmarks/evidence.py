@@ -28,7 +28,7 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
-from chatbot.turn.evidence import ByScore  # noqa: E402
+from chatbot.turn.evidence import ByStrength  # noqa: E402
 from chatbot.turn.values import Grounds, Passage, Query, Retrieved  # noqa: E402
 from knowledge import services  # noqa: E402
 from knowledge.search import search  # noqa: E402
@@ -91,7 +91,7 @@ def report(workspace: Workspace, name: str, questions: list[str]) -> None:
     for question in questions:
         found = search(workspace=workspace, question=question)
         passages = tuple(Passage(**vars(passage)) for passage in found.passages)
-        grounds[ByScore().weigh(Query(question), Retrieved(passages, found.understood)).grounds] += 1
+        grounds[ByStrength().weigh(Query(question), Retrieved(passages, found.understood, found.strength)).grounds] += 1
     shares = [grounds[kind] / len(questions) for kind in (Grounds.ENOUGH, Grounds.UNDERSPECIFIED, Grounds.NONE)]
     print(f"{name:32}{len(questions):6}{shares[0]:10.0%}{shares[1]:12.0%}{shares[2]:11.0%}")
 

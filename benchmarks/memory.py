@@ -33,7 +33,7 @@ from chatbot.memory import recall  # noqa: E402
 from chatbot.moderation.masking import Masker  # noqa: E402
 from chatbot.remembering import HANDLERS as MEMORY  # noqa: E402
 from chatbot.turn.budget import fit, tokens_of  # noqa: E402
-from chatbot.turn.evidence import ByScore  # noqa: E402
+from chatbot.turn.evidence import ByStrength  # noqa: E402
 from chatbot.turn.prompt import EARLIER_TOKENS, build_prompt  # noqa: E402
 from chatbot.turn.query import WithContext  # noqa: E402
 from chatbot.turn.tokens import estimate_tokens  # noqa: E402
@@ -147,7 +147,7 @@ def ask(question: Question, fact: str, tally: Tally) -> None:
     earlier = recall(question, query.text)
     tally.recall_ms += (time.perf_counter() - began) * 1000
     retrieved = retrieve(question, query)
-    evidence = ByScore().weigh(query, retrieved)
+    evidence = ByStrength().weigh(query, retrieved)
     prompt = build_prompt(question, retrieved.passages, question.inbox.language, masker, earlier=earlier)
     bare = build_prompt(question, retrieved.passages, question.inbox.language, masker, earlier=NOTHING)
     whole, small = fit(prompt, PROMPT_ROOM), fit(prompt, LONGEST_WINDOW - ANSWER_TOKENS)

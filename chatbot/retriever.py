@@ -1,8 +1,10 @@
 """The door to knowledge for async code."""
 
 import logging
+from functools import partial
 
 from chatbot.crossing import cross
+from chatbot.turn.query import joins
 from chatbot.turn.values import InboxView, KnowledgeFailed, Passage, Query, Retrieved
 from knowledge import search
 from knowledge.embedding import EncoderUnavailable
@@ -21,14 +23,7 @@ class HybridRetriever:
 
     async def retrieve(self, query: Query) -> Retrieved:
         try:
-            found = await cross(
-                search.search,
-                workspace=self._inbox.workspace,
-                question=query.text,
-                collections=self._inbox.collections,
-                limit=PASSAGES,
-                draft=self._inbox.draft,
-            )
+            found = await cross(look_up, self._inbox, query)
         except (IndexUnavailable, EncoderUnavailable) as problem:
             raise KnowledgeFailed(str(problem)) from problem
         passages = tuple(
@@ -43,10 +38,27 @@ class HybridRetriever:
                 score=passage.score,
                 cosine=passage.cosine,
                 coverage=passage.coverage,
+                alone=passage.alone,
+                as_question=passage.as_question,
             )
             for passage in found.passages
         )
-        return Retrieved(passages, found.understood)
+        return Retrieved(passages, found.understood, found.strength, found.joined)
+
+
+def look_up(inbox: InboxView, query: Query, *, limit: int = PASSAGES, leg: str = "") -> search.Found:
+    """The search of a turn. `leg`: see `knowledge.search.search`, whose errors it raises."""
+    return search.search(
+        workspace=inbox.workspace,
+        question=query.text,
+        also=query.also,
+        earlier=query.earlier,
+        join=partial(joins, query.text),
+        collections=inbox.collections,
+        limit=limit,
+        draft=inbox.draft,
+        leg=leg,
+    )
 
 
 async def version_key(inbox: InboxView) -> str:

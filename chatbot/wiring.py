@@ -26,7 +26,7 @@ from chatbot.moderation.masking import Masker
 from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
-from chatbot.turn.evidence import ByScore
+from chatbot.turn.evidence import ByStrength
 from chatbot.turn.faq import faq_answer
 from chatbot.turn.language import ByScript
 from chatbot.turn.prompt import PROMPT_VERSION
@@ -95,7 +95,8 @@ class Record:
         if self.intent:
             fields |= {"intent": self.intent.key, "confidence": round(self.intent.confidence, 4)}
         if self.query:
-            fields["query"] = self.query.text
+            joined = self.query.earlier if self.retrieved and self.retrieved.joined else ()
+            fields["query"] = "\n".join([self.query.text, *self.query.also, *joined])
         if self.retrieved:
             fields["passages"] = [
                 {
@@ -236,7 +237,7 @@ class _Knowledge(HybridRetriever):
         return self._record.retrieved
 
 
-class _Judge(ByScore):
+class _Judge(ByStrength):
     def __init__(self, record: Record) -> None:
         self._record = record
 

@@ -70,7 +70,8 @@ class Matches:
     """The candidates of a version, by their point numbers; every array goes with `points`.
 
     `alone` is the fused score of the question's forms, `context` that of the earlier questions. `strength` says how much
-    speaks for a chunk, over both: cosine, and BM25 a token, which counts rare words for more than a share of them would.
+    speaks for a chunk, over both. Unlike the scores it counts a rare word for more than a common one: what is asked for by
+    its name and found is a surer thing than what is asked for, and found, in everyday words.
     """
 
     points: npt.NDArray[np.int64]
@@ -98,15 +99,20 @@ def match(
     (cosine, raw), (cosine_before, raw_before) = held[0], held[-1] if before else (np.zeros(len(points)),) * 2
     alone = mean.fuse(cosine, raw, weight)
     context = before.fuse(cosine_before, raw_before, weight) if before else np.zeros(len(points))
-    strength = mean.trust * cosine + RARITY * raw / max(1.0, mean.size)
-    if before:
-        both = mean.vector * 1.0 + CONTEXT * before.vector
-        cosines = (mean.trust * cosine + CONTEXT * before.trust * cosine_before) / max(
-            1e-6, float(np.linalg.norm(both))
-        )
-        rarity = (raw + CONTEXT * raw_before) / max(1.0, mean.size + CONTEXT * before.size)
-        strength = cosines + RARITY * rarity
+    strength = _strength(mean, before, held)
     return Matches(points, alone, context, cosine, raw / (mean.ceiling or 1.0), strength)
+
+
+def _strength(mean: "_Probe", before: "_Probe | None", held: Sequence[tuple[Scores, Scores]]) -> Scores:
+    """See `Matches`: the share that is understood counts by cosine, the rest by coverage, and BM25 a token is added."""
+    (cosine, raw), ceiling, size, length = held[0], mean.ceiling, mean.size, 1.0
+    cosine = mean.trust * cosine
+    if before:
+        cosine = cosine + CONTEXT * before.trust * held[1][0]
+        raw = raw + CONTEXT * held[1][1]
+        ceiling, size = ceiling + CONTEXT * before.ceiling, size + CONTEXT * before.size
+        length = float(np.linalg.norm(mean.vector + CONTEXT * before.vector))
+    return cosine / max(1e-6, length) + (1 - mean.trust) * raw / (ceiling or 1.0) + RARITY * raw / max(1.0, size)
 
 
 def joined(matches: Sequence[Matches], join: Join) -> tuple[list[Scores], float]:

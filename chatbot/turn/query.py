@@ -1,10 +1,11 @@
-"""What is searched for: the last words alone, or together with what was asked before."""
+"""What is searched for: the last words, and beside them what was asked before, as far as they lean on it."""
 
 import re
 
 from chatbot.turn.values import VISITOR, Query, Question
 
 EARLIER_TURNS = 2
+RELATED_FROM, RELATED_TO = 0.1, 0.3
 _LEANS_BACK = re.compile(
     r"""^\s*(?:and|but|so|or|then|also|what\s+about|how\s+about|what\s+if|why\s+not|which\s+one|the\s+(?:other|same)|same)\b
       | \b(?:it|its|they|them|their|this|that|these|those)\b
@@ -18,16 +19,23 @@ SHORT_WORDS = 4
 
 
 class WithContext:
-    """Adds the earlier questions when the last one leans on them: it is very short, or points back.
-
-    Joined as *last, last, earlier*: the last words must weigh most, or a change of subject is not noticed.
-    """
+    """Takes the visitor's last questions along; `joins` says how much they count in the end."""
 
     def form(self, question: Question) -> Query:
-        earlier = [said.text for said in question.history if said.author == VISITOR][-EARLIER_TURNS:]
-        if not earlier or not self._leans(question.text):
-            return Query(question.text)
-        return Query("\n".join([question.text, question.text, *earlier]), alone=False)
+        earlier = [said.text for said in question.history if said.author == VISITOR and said.text.strip()]
+        return Query(question.text, tuple(earlier[-EARLIER_TURNS:]))
 
-    def _leans(self, text: str) -> bool:
-        return len(_WORD.findall(text)) < SHORT_WORDS or _LEANS_BACK.search(text) is not None
+
+def joins(text: str, related: float) -> float:
+    """How far earlier questions join a search for `text`, 0 to 1.
+
+    Wholly when the words lean on them: very few, or pointing back. Else as far as the best passage for the words alone goes
+    with the earlier questions too (`related`, 0 to 1): a change of subject leaves them behind.
+    """
+    if leans(text):
+        return 1.0
+    return min(1.0, max(0.0, (related - RELATED_FROM) / (RELATED_TO - RELATED_FROM)))
+
+
+def leans(text: str) -> bool:
+    return len(_WORD.findall(text)) < SHORT_WORDS or _LEANS_BACK.search(text) is not None

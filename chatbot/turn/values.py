@@ -83,10 +83,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for. `alone`: the question stood on its own, no earlier turn was needed to form it."""
+    """What is searched for. `earlier` are the visitor's questions before it, the last one last; `also` other forms of it."""
 
     text: str
-    alone: bool = True
+    earlier: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,19 @@ class Passage:
     score: float
     cosine: float
     coverage: float
+    alone: float = 0.0
     as_question: bool = False
 
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Passages, best first, and how much of the question the encoder understood (0 to 1)."""
+    """Passages, best first, and how much of the question the encoder understood (0 to 1). `strength` and `joined`: see
+    `knowledge.search.Found`."""
 
     passages: tuple[Passage, ...]
     understood: float = 1.0
+    strength: float = 0.0
+    joined: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -168,8 +173,8 @@ class Grounds(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """The judgement on the passages. `score` is 0 to about 1; `choices` are what an unclear question could mean;
-    `conflicts` are pairs of passages, numbered from 1, that contradict each other."""
+    """The judgement on the passages. `score` is the strength of the evidence, 0 to about 1.5; `choices` are what an unclear
+    question could mean; `conflicts` are pairs of passages, numbered from 1, that contradict each other."""
 
     grounds: Grounds
     score: float

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.masking import Masker
 from chatbot.turn.answer import answer
-from chatbot.turn.evidence import ByScore
+from chatbot.turn.evidence import ByStrength
 from chatbot.turn.language import ByScript
 from chatbot.turn.query import WithContext
 from chatbot.turn.seams import Stages
@@ -36,7 +36,7 @@ INBOX = InboxView(id="ibx_1", workspace=1, business="Northwind", language="en")
 def passage(text: str = "Refunds take seven days.", score: float = 0.9, **fields) -> Passage:
     whole = Passage(
         id="ent_1", document="doc_1", title="FAQ", heading="", question="How long do refunds take?", text=text,
-        url="", score=score, cosine=score, coverage=score,
+        url="", score=score, cosine=score, coverage=score, alone=score,
     )  # fmt: skip
     return replace(whole, **fields)
 
@@ -76,11 +76,15 @@ class FakeCache:
 @dataclass
 class FakeKnowledge:
     passages: tuple[Passage, ...] = field(default_factory=lambda: (passage(),))
-    asked: list[str] = field(default_factory=list)
+    queries: list[Query] = field(default_factory=list)
+
+    @property
+    def asked(self) -> list[str]:
+        return [query.text for query in self.queries]
 
     async def retrieve(self, query: Query) -> Retrieved:
-        self.asked.append(query.text)
-        return Retrieved(self.passages)
+        self.queries.append(query)
+        return Retrieved(self.passages, strength=max((passage.score for passage in self.passages), default=0.0))
 
 
 @dataclass
@@ -140,7 +144,7 @@ def stages(**chosen) -> Stages:
         "queries": WithContext(),
         "memory": FakeMemory(),
         "knowledge": FakeKnowledge(),
-        "judge": ByScore(),
+        "judge": ByStrength(),
         "faq": NoFaq(),
         "support": AllSupported(),
         "privacy": masker,

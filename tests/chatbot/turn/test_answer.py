@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from chatbot.turn.query import EARLIER_TURNS, joins
 from chatbot.turn.values import (
     Answered,
     AskedBack,
@@ -11,6 +12,7 @@ from chatbot.turn.values import (
     Intent,
     ModelFailed,
     NoAnswer,
+    Query,
     Refused,
     Utterance,
 )
@@ -100,18 +102,24 @@ def test_the_bot_speaks_the_language_of_the_question() -> None:
     assert outcome.text == "<no_source zh>"
 
 
-def test_a_question_that_leans_back_is_searched_with_what_came_before() -> None:
+def test_what_the_visitor_asked_before_is_searched_beside_the_question() -> None:
     knowledge = FakeKnowledge()
-    history = (Utterance("visitor", "How long do refunds take?"), Utterance("bot", "Seven days."))
+    said = ("Do you ship to Norway?", "How long do refunds take?", "Is it free?")
+    history = (*(Utterance("visitor", text) for text in said), Utterance("bot", "Seven days."))
     turn(question("and to a card?", history), stages(knowledge=knowledge))
-    assert knowledge.asked == ["and to a card?\nand to a card?\nHow long do refunds take?"]
+    assert knowledge.queries == [Query("and to a card?", said[-EARLIER_TURNS:])]
 
 
-def test_a_question_that_stands_alone_is_searched_alone() -> None:
-    knowledge = FakeKnowledge()
-    history = (Utterance("visitor", "How long do refunds take?"),)
-    turn(question("Which grinder suits espresso best", history), stages(knowledge=knowledge))
-    assert knowledge.asked == ["Which grinder suits espresso best"]
+@pytest.mark.parametrize(
+    "text", ["and to a card?", "Does it cost anything to send the parcel", "那运费呢", "退款", "它支持退货退款吗"]
+)
+def test_words_that_lean_on_what_was_asked_before_take_it_along_wholly(text: str) -> None:
+    assert joins(text, related=0.0) == 1
+
+
+def test_other_words_take_it_along_as_far_as_it_speaks_of_the_same() -> None:
+    shares = [joins("Which grinder suits espresso best", related) for related in (0.0, 0.1, 0.2, 0.3, 1.0)]
+    assert shares == [0, 0, pytest.approx(0.5), 1, 1]
 
 
 def test_personal_data_never_reaches_the_model_and_comes_back_to_its_owner() -> None:
