@@ -74,6 +74,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=300)
     turns = parser.parse_args().turns
     call_command("migrate", verbosity=0)
+    if (ROOT / "var" / "encoders").is_dir():  # made when Baton was installed
+        (Path(os.environ["BATON_HOME"]) / "encoders").symlink_to(ROOT / "var" / "encoders")
     call_command("prepare_encoder", verbosity=0)
     workspace = Workspace.objects.create(name="memory")
     index_demo(workspace)
@@ -167,7 +169,7 @@ def ask(question: Question, fact: str, tally: Tally) -> None:
 
 def retrieve(question: Question, query: Query) -> Retrieved:
     found = search(workspace=question.inbox.workspace, question=query.text)
-    return Retrieved(tuple(Passage(**vars(passage)) for passage in found.passages), found.understood)
+    return Retrieved(tuple(Passage(**vars(passage)) for passage in found.passages), found.understood, found.strength)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -222,8 +222,11 @@ class _Memory(ContactMemory):
         if not question.remembers:
             return NOTHING
         with _Timed(self._record, "recall"):
-            self._record.earlier = await super().recall(question, query)
-        return self._record.earlier
+            earlier = await super().recall(question, query)
+        if not (await providers.plan_of(question.inbox.workspace)).accounts:
+            earlier = replace(earlier, personal=False)  # only a model can tell whether it is the answer
+        self._record.earlier = earlier
+        return earlier
 
 
 class _Knowledge(HybridRetriever):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
+from conversations import memory
 from conversations.models import Contact, Conversation, Inbox
 from workspace.crypto import fingerprint
 
@@ -76,10 +77,10 @@ def _take_on(inbox: Inbox, person: Person, current: Conversation, contact: Conta
     anonymous = current.contact
     contact.email, contact.phone = contact.email or anonymous.email, contact.phone or anonymous.phone
     contact.details = {**(contact.details or {}), **(anonymous.details or {})} or None
-    contact.remembered += anonymous.remembered
-    contact.save(update_fields=["email", "phone", "details", "remembered"])
+    contact.save(update_fields=["email", "phone", "details"])
     Conversation.objects.of(inbox.workspace_id).filter(pk=current.pk).update(contact=contact)
     current.contact = contact
+    memory.recount(current)
     return contact
 
 

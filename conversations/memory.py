@@ -141,7 +141,7 @@ def remember(
             for exchange, trace in made
         )
         Conversation.objects.of(conversation.workspace_id).filter(pk=conversation.pk).update(remembered_seq=through_seq)
-        _count_for(conversation)
+        recount(conversation)
 
 
 def summarise(episode: Episode, *, text: str, source: Summary.Source, through_seq: int, basis: str) -> None:
@@ -246,7 +246,7 @@ def forget(*, conversation_id: int, since_seq: int = 0) -> None:
         Conversation.objects.of(conversation.workspace_id).filter(
             pk=conversation_id, remembered_seq__gte=since_seq
         ).update(remembered_seq=max(0, since_seq - 1))
-        _count_for(conversation)
+        recount(conversation)
 
 
 def reconcile() -> int:
@@ -300,7 +300,8 @@ def _recollections(conversation: Conversation) -> QuerySet[Recollection]:
     return rows
 
 
-def _count_for(conversation: Conversation) -> None:
+def recount(conversation: Conversation) -> None:
+    """Tell the conversation's contact how many of its conversations left recollections."""
     held = Recollection.objects.of(conversation.workspace_id).filter(conversation__contact=conversation.contact_id)
     count = held.values("conversation").distinct().count()
     Contact.objects.of(conversation.workspace_id).filter(pk=conversation.contact_id).update(remembered=count)
