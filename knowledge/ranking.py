@@ -22,7 +22,8 @@ from knowledge.segment import Legs, legs
 
 DENSE_WEIGHT_QUESTION = 0.85
 DENSE_WEIGHT_PASSAGE = 0.7
-UNDERSTANDING_POWER = 1  # how fast the dense leg's weight falls with what the encoder does not understand
+UNDERSTANDING_POWER = 2  # how fast the dense leg's weight falls with what the encoder does not understand
+UNDERSTANDING_POWER_QUESTION = 3  # two questions full of unknown words look alike to it
 
 CANDIDATES = 50  # a leg
 CONTEXT = 0.5  # the most that earlier questions weigh, the last one being 1
@@ -89,30 +90,29 @@ def match(
 
     Raises `knowledge.index.IndexUnavailable`.
     """
-    mean = _Probe.of(asking.forms, lexicon, dense)
+    asked = _Probe.of(asking.forms, lexicon, dense)
     before = _Probe.of(asking.earlier, lexicon, dense) if asking.earlier else None
-    probes = [probe for probe in (mean, before) if probe]
+    probes = [asked, before] if before else [asked]
     found = [(probe.nearest(index), probe.matching(index)) for probe in probes]
     points = np.array(sorted({point for legs_ in found for leg in legs_ for point in leg}), np.int64)
-    weight = np.where(questions[points], DENSE_WEIGHT_QUESTION, DENSE_WEIGHT_PASSAGE)
     held = [probe.score(index, points, *legs_) for probe, legs_ in zip(probes, found, strict=True)]
-    (cosine, raw), (cosine_before, raw_before) = held[0], held[-1] if before else (np.zeros(len(points)),) * 2
-    alone = mean.fuse(cosine, raw, weight)
-    context = before.fuse(cosine_before, raw_before, weight) if before else np.zeros(len(points))
-    strength = _strength(mean, before, held)
-    return Matches(points, alone, context, cosine, raw / (mean.ceiling or 1.0), strength)
+    fused = [probe.fuse(*scores, questions[points]) for probe, scores in zip(probes, held, strict=True)]
+    (cosine, coverage), context = held[0], fused[1] if before else np.zeros(len(points))
+    return Matches(points, fused[0], context, cosine, coverage, _strength(probes, held))
 
 
-def _strength(mean: "_Probe", before: "_Probe | None", held: Sequence[tuple[Scores, Scores]]) -> Scores:
+def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]]) -> Scores:
     """See `Matches`: the share that is understood counts by cosine, the rest by coverage, and BM25 a token is added."""
-    (cosine, raw), ceiling, size, length = held[0], mean.ceiling, mean.size, 1.0
-    cosine = mean.trust * cosine
-    if before:
-        cosine = cosine + CONTEXT * before.trust * held[1][0]
-        raw = raw + CONTEXT * held[1][1]
-        ceiling, size = ceiling + CONTEXT * before.ceiling, size + CONTEXT * before.size
-        length = float(np.linalg.norm(mean.vector + CONTEXT * before.vector))
-    return cosine / max(1e-6, length) + (1 - mean.trust) * raw / (ceiling or 1.0) + RARITY * raw / max(1.0, size)
+    shares = [1.0, CONTEXT][: len(probes)]
+    parts = list(zip(shares, probes, held, strict=True))
+    agree = float(probes[0].vector @ probes[-1].vector) if len(probes) > 1 else 0.0
+    length = np.sqrt(sum(share**2 for share in shares) + 2 * sum(shares[1:]) * agree)
+    ceiling = sum(share * probe.ceiling for share, probe, _ in parts)
+    size = sum(share * probe.size for share, probe, _ in parts)
+    cosine = sum(share * probe.understood * scores[0] for share, probe, scores in parts)
+    raw = sum(share * probe.ceiling * scores[1] for share, probe, scores in parts)
+    coverage = (1 - probes[0].understood) * raw / (ceiling or 1.0)
+    return np.asarray(cosine / max(1e-6, length) + coverage + RARITY * raw / max(1.0, size), np.float64)
 
 
 def joined(matches: Sequence[Matches], join: Join) -> tuple[list[Scores], float]:
@@ -130,17 +130,19 @@ def joined(matches: Sequence[Matches], join: Join) -> tuple[list[Scores], float]
 class _Probe:
     """The mean of some texts, ready to be looked up: scores are linear, so one look-up does for all of them.
 
-    `trust` is the dense leg's own weight; `ceiling` see `knowledge.lexicon`; `size` counts tokens, each leg by its weight.
+    `sparse` is weighed so that its product with a chunk is the mean of the texts' coverages; `ceiling` is the mean of theirs
+    (see `knowledge.lexicon`); `size` counts tokens, each leg by its weight.
     """
 
     vector: Vectors
-    trust: float
+    understood: float
     sparse: Sparse
     ceiling: float
     size: float
 
     @classmethod
     def of(cls, texts: Sequence[Asked], lexicon: Lexicon, dense: bool) -> "_Probe":
+        """Without `dense` it counts as not understood at all."""
         weights: dict[int, float] = {}
         ceiling = size = 0.0
         for text in texts:
@@ -148,15 +150,15 @@ class _Probe:
             ceiling += full / len(texts)
             size += sum(part * len(set(leg)) for part, leg in zip(LEG_WEIGHTS, text.cut, strict=True)) / len(texts)
             for token, value in zip(sparse.indices, sparse.values, strict=True):
-                weights[token] = weights.get(token, 0.0) + value / len(texts)
-        trust = sum(text.understood for text in texts) / len(texts) if dense else 0.0
+                weights[token] = weights.get(token, 0.0) + value / full / len(texts)
+        understood = sum(text.understood for text in texts) / len(texts) if dense else 0.0
         vector = np.mean([text.vector for text in texts], axis=0) if len(texts) > 1 else texts[0].vector
-        return cls(vector, trust**UNDERSTANDING_POWER, Sparse(list(weights), list(weights.values())), ceiling, size)
+        return cls(vector, understood, Sparse(list(weights), list(weights.values())), ceiling, size)
 
     def nearest(
         self, index: OpenIndex, among: Iterable[int] | None = None, limit: int = CANDIDATES
     ) -> dict[int, float]:
-        return index.nearest(self.vector, limit, among=among) if self.trust else {}
+        return index.nearest(self.vector, limit, among=among) if self.understood else {}
 
     def matching(
         self, index: OpenIndex, among: Iterable[int] | None = None, limit: int = CANDIDATES
@@ -164,19 +166,23 @@ class _Probe:
         return index.matching(self.sparse, limit, among=among)
 
     def score(
-        self, index: OpenIndex, points: npt.NDArray[np.int64], cosines: dict[int, float], raws: dict[int, float]
+        self, index: OpenIndex, points: npt.NDArray[np.int64], cosines: dict[int, float], coverages: dict[int, float]
     ) -> tuple[Scores, Scores]:
-        """Both scores of every point, exactly: those that a leg did not find are asked for."""
+        """Cosine and coverage of every point, exactly: those that a leg did not find are asked for."""
         every = points.tolist()
         if unseen := [point for point in every if point not in cosines]:
             cosines = cosines | self.nearest(index, unseen, len(unseen))
-        if unseen := [point for point in every if point not in raws]:
-            raws = raws | self.matching(index, unseen, len(unseen))
-        return _row(cosines, every), _row(raws, every)
+        if unseen := [point for point in every if point not in coverages]:
+            coverages = coverages | self.matching(index, unseen, len(unseen))
+        return _row(cosines, every), _row(coverages, every)
 
-    def fuse(self, cosine: Scores, raw: Scores, weight: Scores) -> Scores:
-        dense = self.trust * weight
-        return dense * cosine + (1 - dense) * (raw / self.ceiling if self.ceiling else raw)
+    def fuse(self, cosine: Scores, coverage: Scores, is_question: npt.NDArray[np.bool_]) -> Scores:
+        dense = np.where(
+            is_question,
+            DENSE_WEIGHT_QUESTION * self.understood**UNDERSTANDING_POWER_QUESTION,
+            DENSE_WEIGHT_PASSAGE * self.understood**UNDERSTANDING_POWER,
+        )
+        return dense * cosine + (1 - dense) * coverage
 
 
 def _row(found: dict[int, float], points: list[int]) -> Scores:

@@ -4,7 +4,7 @@ import re
 
 from chatbot.turn.values import VISITOR, Query, Question
 
-EARLIER_TURNS = 2
+EARLIER_TURNS = 3
 RELATED_FROM, RELATED_TO = 0.1, 0.3
 _LEANS_BACK = re.compile(
     r"""^\s*(?:and|but|so|or|then|also|what\s+about|how\s+about|what\s+if|why\s+not|which\s+one|the\s+(?:other|same)|same)\b
