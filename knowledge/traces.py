@@ -2,7 +2,7 @@
 
 The index of `knowledge.index` is built once and read by many. What one person has said is the opposite: few texts, each
 read by one reader, that grow by the minute. So each text leaves a trace, a vector in 8 bits and its tokens as numbers, and
-a question is held against all of them exactly. The scale is that of `knowledge.ranking`.
+a question is held against all of them exactly, as in `knowledge.ranking`.
 """
 
 import base64
@@ -16,8 +16,11 @@ import numpy.typing as npt
 
 from knowledge.embedding import Vectors, encoder, question_vector
 from knowledge.lexicon import K1, LEG_WEIGHTS, B, token_id
-from knowledge.ranking import DENSE_WEIGHT_PASSAGE, UNDERSTANDING_POWER
 from knowledge.segment import legs
+
+# Among few short texts the cosines of an encoder that does not understand them differ by chance only: they fall fast.
+DENSE_WEIGHT = 0.65
+UNDERSTANDING_POWER = 2
 
 _HEAD = struct.Struct("<HH3H")  # size of the vector, different tokens, tokens a leg
 _STEPS = 127.0
@@ -74,7 +77,7 @@ def scores(question: str, traces: Sequence[Trace], alike: Sequence[bool]) -> npt
     if not traces:
         return np.zeros(0, np.float32)
     vector, understood = question_vector(question)
-    weights = DENSE_WEIGHT_PASSAGE * understood**UNDERSTANDING_POWER * np.asarray(alike, np.float32)
+    weights = DENSE_WEIGHT * understood**UNDERSTANDING_POWER * np.asarray(alike, np.float32)
     return weights * _cosines(vector, traces, alike) + (1 - weights) * _coverage(question, traces)
 
 
