@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,8 +33,29 @@ RENEW_S = 1.0
 HOLD_S = 0.2
 RECONNECT_S = 1.0
 CANCEL_AGAIN_S = 0.5
+SILENT_S = 1.0
 
 _FORGET = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+
+class _Copy:
+    """An answer of another process that is followed: up to which entry of its stream, and when it was last heard of."""
+
+    def __init__(self, log: TurnLog) -> None:
+        self.log, self.last = log, "0"
+        self.heard_at = time.monotonic()
+        self.over = asyncio.Event()
+
+    def take(self, entry: str, fields: Mapping[str, str], hub: Hub) -> None:
+        if self.over.is_set():
+            return
+        self.last, self.heard_at, log = entry, time.monotonic(), self.log
+        log.epoch = int(fields["epoch"])
+        if int(fields["from"]) == len(log.text) or not log.text:
+            hub.write(log, fields["text"])
+            log.gather()
+        if "end" in fields:
+            self.over.set()
 
 
 class Relay:
@@ -47,6 +68,7 @@ class Relay:
         self._own: dict[str, TurnLog] = {}
         self._copied: dict[str, str] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
+        self._copies: dict[str, _Copy] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stop_carrying: Callable[[], None] = lambda: None
 
@@ -58,6 +80,7 @@ class Relay:
         self._stop_carrying = broadcast.carry(partial(self._carry, loop))
         self._tasks = [
             asyncio.create_task(self._writing(), name="relay writer"),
+            asyncio.create_task(self._reading(), name="relay reader"),
             asyncio.create_task(self._listening(), name="relay ear"),
         ]
 
@@ -161,29 +184,55 @@ class Relay:
 
     async def _following_turn(self, conversation: str, turn: str, epoch: int) -> None:
         """A call to follow may come late: what is over by then is not begun again, for the line may be somebody else's."""
-        last: Any = "0"
         with contextlib.suppress(*redis_pool.Unavailable):
             if await redis_pool.async_redis().get(f"running:{conversation}") != turn:
                 return
-        log = self._hub.open(conversation, turn, epoch, copy=True)
+        copy = _Copy(self._hub.open(conversation, turn, epoch, copy=True))
         try:
-            while not log.frozen:
-                found: Any = await redis_pool.async_redis().xread({f"turn:{turn}": last}, block=1_000, count=500)
-                if not found:
-                    if await redis_pool.async_redis().get(f"running:{conversation}") != turn:
-                        return
-                    continue
-                for entry, fields in _entries(found):
-                    last, log.epoch = entry, int(fields["epoch"])
-                    if int(fields["from"]) == len(log.text) or not log.text:
-                        self._hub.write(log, fields["text"])
-                        log.gather()
-                    if "end" in fields:
-                        return
-        except redis_pool.Unavailable:
-            return
+            with contextlib.suppress(*redis_pool.Unavailable):
+                await self._read([copy])  # what there is; then all copies of the process are read together
+            self._copies[turn] = copy
+            await copy.over.wait()
         finally:
-            self._hub.close(log)
+            self._copies.pop(turn, None)
+            self._hub.close(copy.log)
+
+    async def _reading(self) -> None:
+        """One call to Redis for all copies: each with a call of its own would hold a connection each."""
+        while True:
+            if not self._copies:
+                await asyncio.sleep(STEP_S / 2)
+                continue
+            try:
+                copies = list(self._copies.values())
+                await self._read(copies, block_ms=int(STEP_S * 1000))
+                await self._end_silent(copies)
+            except redis_pool.Unavailable as problem:
+                logger.warning("answers of other processes not read", extra={"problem": type(problem).__name__})
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _read(self, copies: Sequence["_Copy"], block_ms: int | None = None) -> None:
+        by_key = {f"turn:{copy.log.turn}": copy for copy in copies}
+        after: dict[Any, Any] = {key: copy.last for key, copy in by_key.items()}
+        found: Any = await redis_pool.async_redis().xread(after, block=block_ms, count=500)
+        for key, entries in found or ():
+            for entry, fields in entries:
+                by_key[key].take(entry, fields, self._hub)
+        for copy in copies:
+            if copy.log.frozen:
+                copy.over.set()
+
+    async def _end_silent(self, copies: Sequence["_Copy"]) -> None:
+        """An answer that has said nothing for a while may be over without a word: its process may have died."""
+        now = time.monotonic()
+        silent = [copy for copy in copies if now - copy.heard_at > SILENT_S]
+        if not silent:
+            return
+        running = await redis_pool.async_redis().mget([f"running:{copy.log.conversation}" for copy in silent])
+        for copy, turn in zip(silent, running, strict=True):
+            copy.heard_at = now
+            if turn != copy.log.turn:
+                copy.over.set()
 
     # --- the ear ---
     async def _listening(self) -> None:
@@ -219,12 +268,6 @@ class Relay:
                 self._hub.visitor_types(message["conversation"], here=False)
             case "line.let_go":
                 self._hub.let_go(message["conversation"])
-
-
-def _entries(found: Any) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """What ``XREAD`` gave, over all its streams."""
-    for _, entries in found:
-        yield from entries
 
 
 async def ask_to_stop(conversation: str) -> None:
