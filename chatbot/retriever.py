@@ -39,7 +39,7 @@ class HybridRetriever:
                 cosine=passage.cosine,
                 coverage=passage.coverage,
                 alone=passage.alone,
-                as_question=passage.as_question,
+                phrasing=passage.phrasing,
             )
             for passage in found.passages
         )

@@ -28,7 +28,8 @@ class Passage:
     """A chunk as retrieved. `text` is what may be quoted; `question` is set for FAQ entries.
 
     `score` is the fused one, `cosine` and `coverage` are the legs' (see `knowledge.lexicon`), 0 to about 1; `alone` is the
-    fused one without what was asked before. `as_question`: it was found by a FAQ entry's question, not by its answer.
+    fused one without what was asked before. `phrasing` is the wording of a FAQ entry's question by which it was found, empty
+    where it was by something else.
     """
 
     id: str
@@ -42,7 +43,7 @@ class Passage:
     cosine: float
     coverage: float
     alone: float = 0.0
-    as_question: bool = False
+    phrasing: str = ""
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def _passage(chunk: Chunk, candidate: _Candidate) -> Passage:
         cosine=float(candidate.matches.cosine[candidate.at]),
         coverage=float(candidate.matches.coverage[candidate.at]),
         alone=float(candidate.matches.alone[candidate.at]),
-        as_question=bool(candidate.version.roster.questions[candidate.point]),
+        phrasing=chunk.text if candidate.version.roster.questions[candidate.point] else "",
     )
     if chunk.entry:
         return replace(passage, id=chunk.entry.public_id, question=chunk.entry.question, text=chunk.entry.answer)

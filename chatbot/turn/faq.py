@@ -1,7 +1,12 @@
 """A question that the FAQ already holds is answered in the owner's words: no model is asked, nothing can be invented.
 
-How near a visitor's words must come is calibrated on FAQ that is not the test data (``benchmarks/calibrate.py``).
+How near a visitor's words must come was chosen on FAQ that is not the test data (docs/knowledge.md): the encoder tells two
+phrasings of one question from two questions, shared words do not. So a question that the encoder does not understand must
+be the very words of an entry.
 """
+
+import re
+import unicodedata
 
 from chatbot.turn.gate import cite
 from chatbot.turn.query import leans
@@ -9,6 +14,8 @@ from chatbot.turn.values import Answered, Query, Retrieved
 
 NEAR = 0.86  # the score of a visitor's words and the entry's question
 LEAD = 0.06  # over the next entry
+UNDERSTOOD = 0.9  # of the question by the encoder, at least
+_BESIDE_WORDS = re.compile(r"[\W_]+")
 
 
 def faq_answer(query: Query, retrieved: Retrieved) -> Answered | None:
@@ -17,6 +24,12 @@ def faq_answer(query: Query, retrieved: Retrieved) -> Answered | None:
         return None
     best, *others = retrieved.passages
     next_best = max((other.alone for other in others), default=0.0)
-    if not best.as_question or best.alone < NEAR or best.alone - next_best < LEAD:
+    near = retrieved.understood >= UNDERSTOOD and best.alone >= NEAR and best.alone - next_best >= LEAD
+    if not best.phrasing or not (near or _bare(query.text) == _bare(best.phrasing)):
         return None
     return Answered(f"{best.text.strip()} [1]", (cite(1, best),), source="faq")
+
+
+def _bare(text: str) -> str:
+    """Words without what stands between them: neither punctuation nor width nor case makes another question."""
+    return _BESIDE_WORDS.sub("", unicodedata.normalize("NFKC", text).lower())

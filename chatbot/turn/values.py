@@ -105,7 +105,7 @@ class Passage:
     cosine: float
     coverage: float
     alone: float = 0.0
-    as_question: bool = False
+    phrasing: str = ""
 
 
 @dataclass(frozen=True)
