@@ -29,10 +29,8 @@ logger = logging.getLogger(__name__)
 CANDIDATES = 60
 PARTS = 8  # of one exchange
 PRIOR = {Weight.NOTHING: 0.0, Weight.QUESTION: 0.75, Weight.STATEMENT: 0.85, Weight.ABOUT_THEMSELVES: 1.0}
-TOLD, TOLD_UNDERSTOOD = (
-    0.25,
-    0.9,
-)  # a remark answers for sure: scored so well, by an encoder that understands the question
+# A remark answers for sure when it scores so well, by an encoder that understands so much of the question.
+TOLD, TOLD_UNDERSTOOD = 0.3, 0.9
 _PERSONAL = re.compile(
     r"\b(?:I|my|mine|me|we|our|us)\b|\b(?:earlier|before|last\s+time|you\s+(?:said|told|promised)|promised|mentioned)\b"
     r"|我|咱|之前|刚才|上次|那次|说过|提过|答应",
