@@ -226,6 +226,10 @@ QDRANT_API_KEY = env.text("QDRANT_API_KEY")
 INDEX_DIR = HOME / "index"
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours is the only progress line; read at the first import
 ENCODER = env.text("BATON_ENCODER", "all-MiniLM-L6-v2")  # the one that ships, or any sentence-transformers name or path
+EMBEDDINGS_URL = env.text("BATON_EMBEDDINGS_URL")  # an OpenAI-style endpoint in place of it: https://host/v1
+EMBEDDINGS_MODEL = env.text("BATON_EMBEDDINGS_MODEL")
+EMBEDDINGS_API_KEY = env.text("BATON_EMBEDDINGS_API_KEY")
+EMBEDDINGS_LANGUAGES = env.words("BATON_EMBEDDINGS_LANGUAGES")  # that it understands, of en and zh; empty: both
 
 # --- what may be fetched inside the owner's own network ("host:port") --------------------------------------------------
 BATON_FETCH_ALLOW = frozenset(env.words("BATON_FETCH_ALLOW"))

@@ -1,4 +1,4 @@
-"""How text becomes a vector: the encoder that ships, or any sentence-transformers model by name or path."""
+"""How text becomes a vector: the encoder that ships, any sentence-transformers model by name or path, or an endpoint."""
 
 import hashlib
 import logging
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from knowledge import fast_encoder
+from knowledge.endpoint_encoder import EncoderUnavailable as EncoderUnavailable
+from knowledge.endpoint_encoder import EndpointEncoder
 from knowledge.fast_encoder import QuestionNetwork
 
 logger = logging.getLogger(__name__)
@@ -22,10 +24,6 @@ Vectors = npt.NDArray[np.float32]
 SHIPPED = "all-MiniLM-L6-v2"
 BATCH = 32
 QUESTION_CHARACTERS = 2_000
-
-
-class EncoderUnavailable(Exception):
-    """The encoder could not be loaded. The text says which one and what to do."""
 
 
 class Encoder(Protocol):
@@ -145,6 +143,13 @@ def encoder() -> Encoder:
     """The encoder of this process, loaded on first use. Raises `EncoderUnavailable`."""
     from django.conf import settings
 
+    if settings.EMBEDDINGS_URL:
+        return EndpointEncoder(
+            settings.EMBEDDINGS_URL,
+            settings.EMBEDDINGS_MODEL,
+            settings.EMBEDDINGS_API_KEY,
+            frozenset(settings.EMBEDDINGS_LANGUAGES),
+        )
     name: str = settings.ENCODER
     if folder := fast_folder():
         try:
@@ -164,6 +169,8 @@ def prepare() -> float | None:
     from django.conf import settings
 
     folder = fast_folder()
+    if settings.EMBEDDINGS_URL:
+        raise fast_encoder.CannotExport("It is behind an endpoint; there is nothing to prepare.")
     if folder is None:
         raise fast_encoder.CannotExport("Its weights are not in a folder on this machine.")
     if fast_encoder.load(folder):
