@@ -78,6 +78,9 @@ class EndpointEncoder:
                 on_batch(len(batch))
         return np.concatenate(rows) if rows else np.zeros((0, self.size), np.float32)
 
+    def encode_messages(self, texts: Sequence[str]) -> Vectors:
+        return self.encode(texts)
+
     def understood(self, text: str) -> float:
         """The share of letters in a writing that it understands."""
         letters = [character for character in text if character.isalpha()]

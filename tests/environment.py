@@ -19,6 +19,8 @@ PRODUCTION = os.environ.get("BATON_TEST_STACK") == "production"
 _home = Path(tempfile.mkdtemp(prefix="baton-test-"))
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 
+QDRANT_SERVER = os.environ.get("QDRANT_URL", "")  # only the contract of the engines is held against it
+
 for _name in [name for name in os.environ if name.startswith(("BATON_", "DEEPSEEK_", "QDRANT_"))]:
     if _name not in {"BATON_TEST_STACK", "BATON_DATA"}:
         del os.environ[_name]

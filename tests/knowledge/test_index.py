@@ -1,4 +1,4 @@
-"""One contract for every engine: embedded, the client's own memory, and a server when ``QDRANT_TEST_URL`` names one."""
+"""One contract for every engine: embedded, the client's own memory, and a server when ``QDRANT_URL`` names one."""
 
 import os
 import subprocess
@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient
 
 from knowledge.index import EmbeddedEngine, Engine, IndexUnavailable, Point, ServerEngine
 from knowledge.lexicon import Sparse
+from tests.environment import QDRANT_SERVER
 
 SIZE = 8
 
@@ -22,16 +23,13 @@ def unit(at: int) -> list[float]:
 POINTS = [Point(n, unit(n), Sparse([n, 100], [1.0 + n, 0.5])) for n in range(SIZE)]
 
 
-SERVER = os.environ.get("QDRANT_TEST_URL", "")
-
-
-@pytest.fixture(params=["embedded", "memory", *(["server"] if SERVER else [])])
+@pytest.fixture(params=["embedded", "memory", *(["server"] if QDRANT_SERVER else [])])
 def engine(request, tmp_path: Path) -> Engine:
     if request.param == "embedded":
         return EmbeddedEngine(tmp_path)
     if request.param == "memory":
         return ServerEngine(QdrantClient(":memory:"))
-    return ServerEngine(QdrantClient(url=SERVER), prefix="baton-test-")
+    return ServerEngine(QdrantClient(url=QDRANT_SERVER), prefix="baton-test-")
 
 
 @pytest.fixture
@@ -60,6 +58,30 @@ def test_both_can_be_asked_about_given_points_only(index) -> None:
 
 def test_a_question_without_tokens_matches_nothing(index) -> None:
     assert index.matching(Sparse([], []), 5) == {}
+
+
+def test_the_best_come_first_and_no_more_than_are_asked_for(index) -> None:
+    found = index.matching(Sparse([1, 6, 100], [1.0, 1.0, 1.0]), 2)
+    assert list(found) == [6, 1]
+    assert list(index.nearest(np.array(unit(4), np.float32), 1)) == [4]
+
+
+def test_what_matches_no_token_is_not_found_by_words(index) -> None:
+    assert index.matching(Sparse([4242], [1.0]), 5) == {}
+    assert set(index.matching(Sparse([3], [1.0]), 5)) == {3}
+
+
+def test_versions_are_apart(engine: Engine, index) -> None:
+    engine.build("col-2", SIZE, iter(POINTS[:1]))
+    assert set(index.matching(Sparse([100], [1.0]), 50)) == set(range(SIZE))
+    assert set(engine.open("col-2").matching(Sparse([100], [1.0]), 50)) == {0}
+
+
+def test_points_given_in_many_batches_are_all_there(engine: Engine) -> None:
+    many = [Point(n, unit(n % SIZE), Sparse([n % 50], [1.0])) for n in range(700)]
+    engine.build("col-3", SIZE, iter(many))
+    found = engine.open("col-3").matching(Sparse([7], [1.0]), 100)
+    assert set(found) == {n for n in range(700) if n % 50 == 7}
 
 
 def test_building_again_replaces_and_dropping_removes(engine: Engine, index) -> None:
