@@ -65,16 +65,14 @@ class Lexicon:
 
     def weigh_question(self, cut: Legs) -> tuple[Sparse, float]:
         """The question's vector and its ceiling (the score that counts as full coverage; 0 when nothing is asked)."""
-        known: dict[int, float] = {}
-        ceiling = 0.0
-        for leg, tokens in enumerate(cut):
-            for token in set(tokens):
-                number = token_id(leg, token)
-                weight = LEG_WEIGHTS[leg] * self._rarity(number)
-                ceiling += weight
-                if self._count(number):
-                    known[number] = weight
-        return Sparse(list(known), list(known.values())), ceiling
+        found = [(token_id(leg, token), LEG_WEIGHTS[leg]) for leg, tokens in enumerate(cut) for token in set(tokens)]
+        if not found or not len(self.tokens):
+            return Sparse([], []), 0.0
+        numbers = np.array([number for number, _ in found], np.uint32)
+        held = self._held(numbers)
+        weights = np.array([weight for _, weight in found]) * np.log1p((self.chunks - held + 0.5) / (held + 0.5))
+        known = held > 0
+        return Sparse(numbers[known].tolist(), weights[known].tolist()), float(weights.sum())
 
     def to_bytes(self) -> bytes:
         file = io.BytesIO()
@@ -88,13 +86,10 @@ class Lexicon:
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
             return cls(held["tokens"], held["counts"], tuple(map(float, held["lengths"])), int(held["chunks"]))
 
-    def _count(self, number: int) -> int:
-        at = int(np.searchsorted(self.tokens, number))
-        return int(self.counts[at]) if at < len(self.tokens) and self.tokens[at] == number else 0
-
-    def _rarity(self, number: int) -> float:
-        held = self._count(number)
-        return float(np.log1p((self.chunks - held + 0.5) / (held + 0.5)))
+    def _held(self, numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+        """How many chunks hold each token."""
+        at = np.minimum(np.searchsorted(self.tokens, numbers), len(self.tokens) - 1)
+        return np.where(self.tokens[at] == numbers, self.counts[at], 0).astype(np.int64)
 
 
 def token_id(leg: int, token: str) -> int:
