@@ -52,8 +52,12 @@ def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
     elsewhere = False
     if running.exists():
         shown = hub().hold(conversation.public_id)
-        if not shown and redis_pool.configured():
-            shown, elsewhere = relay.hold_everywhere(conversation.public_id), True
+        if redis_pool.configured():
+            elsewhere = True
+            if shown:
+                relay.hold_copies(conversation.public_id)
+            else:
+                shown = relay.hold_everywhere(conversation.public_id)
     try:
         yield shown
     except BaseException:

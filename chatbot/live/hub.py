@@ -290,6 +290,12 @@ class Hub:
             await asyncio.wait(under_way, timeout=HOLD_S / 2)
         return shown
 
+    def hold_copy(self, conversation: str) -> None:
+        """Show no more of an answer that another process writes."""
+        log = self._logs.get(conversation)
+        if log and log.copy:
+            log.held = True
+
     def writes(self, conversation: str) -> bool:
         """Whether an answer of this process is there to be held."""
         log = self._logs.get(conversation)

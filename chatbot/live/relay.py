@@ -30,7 +30,9 @@ STEP_S = 0.1
 KEPT_S = 300
 ALIVE_S = 3
 RENEW_S = 1.0
-HOLD_S = 0.2
+HOLD_S = (
+    0.8  # a busy process needs its time; without its answer, what it has shown is known up to its last checkpoint only
+)
 RECONNECT_S = 1.0
 CANCEL_AGAIN_S = 0.5
 SILENT_S = 1.0
@@ -253,6 +255,8 @@ class Relay:
                 self._hub.hear(Doorbell(**message["bell"]))
             case "turn.running" if message["by"] != self._name:
                 self._follow(message["conversation"], message["turn"], message["epoch"])
+            case "line.hold" if "reply" not in message:
+                self._hub.hold_copy(message["conversation"])
             case "line.hold":
                 writes = self._hub.writes(message["conversation"])
                 shown = await self._hub.hold_here(message["conversation"])
@@ -299,6 +303,12 @@ def hold_everywhere(conversation: str) -> Mapping[str, str]:
     except redis_pool.Unavailable:
         return {}
     return json.loads(answer[1]) if answer else {}
+
+
+def hold_copies(conversation: str) -> None:
+    """Tell the processes that follow an answer of this one to show no more of it. Blocking, for a moment."""
+    with contextlib.suppress(*redis_pool.Unavailable):
+        async_to_sync(get_channel_layer().group_send)(GROUP, {"type": "line.hold", "conversation": conversation})
 
 
 def let_go_everywhere(conversation: str) -> None:
