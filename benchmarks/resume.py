@@ -218,7 +218,7 @@ class Run:
 
     @property
     def goes_on(self) -> bool:
-        return self.found.cuts < self.options.cuts
+        return bool(self.found.cuts < self.options.cuts)
 
     def takes_a_cut(self) -> bool:
         if not self.goes_on:
