@@ -21,6 +21,7 @@ from chatbot.crossing import Away
 from chatbot.web.errors import sentence
 from conversations.broadcast import Doorbell
 from conversations.events import EventView
+from conversations.models import Conversation, Turn
 from conversations.services import ConversationError
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Socket(AsyncWebsocketConsumer):
     # --- a watcher of the hub ---
     async def send_live(self, frame: str, turn: str) -> None:
         """What comes late of an answer whose end was told already would begin it anew: it is left out."""
-        if turn not in self._over:
+        if not turn or turn not in self._over:
             await self.send(text_data=frame)
 
     def note_end(self, event: EventView) -> None:
@@ -163,6 +164,13 @@ class Socket(AsyncWebsocketConsumer):
             return False
         self._tokens -= 1
         return True
+
+
+def last_ended(conversation: Conversation) -> str:
+    """The conversation's latest answer, if it is over: whoever returns may know that, and another process not yet."""
+    turns = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation).order_by("-pk")
+    last = turns.values_list("public_id", "outcome").first()
+    return last[0] if last and last[1] != Turn.Outcome.RUNNING else ""
 
 
 def text_of(frame: Mapping[str, Any], name: str, longest: int = 100_000) -> str:

@@ -11,7 +11,7 @@ from chatbot import store
 from chatbot.crossing import cross
 from chatbot.live.hub import hub
 from chatbot.web.pages.thread import event_context
-from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, number_of, text_of
+from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, last_ended, number_of, text_of
 from conversations.broadcast import Doorbell
 from conversations.models import Conversation
 from workspace.models import Membership
@@ -58,6 +58,7 @@ class DeskSocket(Socket):
         self._leave()
         self.watching, self.after = conversation, number_of(frame, "after")
         await self.catch_up()
+        self._over.append(await cross(last_ended, conversation))
         hub().watch(conversation.public_id, self, sees_typing=True)
         self.ring()
 

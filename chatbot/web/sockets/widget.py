@@ -14,7 +14,7 @@ from chatbot.live.hub import hub
 from chatbot.runner import runner
 from chatbot.tokens import BadToken, Visitor, read_visitor_token
 from chatbot.web.frames import event_frame, queue_frame
-from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, number_of, text_of
+from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, last_ended, number_of, text_of
 from chatbot.web.sockets.visit import VISIT
 from chatbot.web.visitor_cookie import cookie_name
 from conversations import services
@@ -64,6 +64,7 @@ class WidgetSocket(Socket):
         live = frame.get("live") if isinstance(frame.get("live"), dict) else {}
         await self.say(type="welcome", conversation=self.conversation.public_id, status=self.conversation.status)
         await self.catch_up()
+        self._over.append(await cross(last_ended, self.conversation))
         hub().watch(
             self.conversation.public_id, self, turn=text_of(live or {}, "turn", 40), at=number_of(live or {}, "at")
         )
