@@ -25,7 +25,7 @@ DENSE_WEIGHT_PASSAGE = 0.7
 UNDERSTANDING_POWER = 2  # how fast the dense leg's weight falls with what the encoder does not understand
 UNDERSTANDING_POWER_QUESTION = 3  # two questions full of unknown words look alike to it
 
-CANDIDATES = 50  # a leg
+CANDIDATES, CANDIDATES_BEFORE = 50, 20  # a leg, for the question and for what was asked before it
 CONTEXT = 0.5  # the most that earlier questions weigh, the last one being 1
 RARITY = 0.1  # what a point of BM25 a token adds to the strength of the evidence
 
@@ -93,7 +93,11 @@ def match(
     asked = _Probe.of(asking.forms, lexicon, dense)
     before = _Probe.of(asking.earlier, lexicon, dense) if asking.earlier else None
     probes = [asked, before] if before else [asked]
-    found = [(probe.nearest(index), probe.matching(index)) for probe in probes]
+    limits = (CANDIDATES, CANDIDATES_BEFORE)
+    found = [
+        (probe.nearest(index, limit=limit), probe.matching(index, limit=limit))
+        for probe, limit in zip(probes, limits, strict=False)
+    ]
     points = np.array(sorted({point for legs_ in found for leg in legs_ for point in leg}), np.int64)
     held = [probe.score(index, points, *legs_) for probe, legs_ in zip(probes, found, strict=True)]
     fused = [probe.fuse(*scores, questions[points]) for probe, scores in zip(probes, held, strict=True)]
