@@ -226,6 +226,7 @@ QDRANT_API_KEY = env.text("QDRANT_API_KEY")
 INDEX_DIR = HOME / "index"
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours is the only progress line; read at the first import
 ENCODER = env.text("BATON_ENCODER", "all-MiniLM-L6-v2")  # the one that ships, or any sentence-transformers name or path
+FAQ_WITHOUT_MODEL = env.flag("BATON_FAQ_WITHOUT_MODEL", True)  # what the FAQ holds is answered in its words, no model asked
 EMBEDDINGS_URL = env.text("BATON_EMBEDDINGS_URL")  # an OpenAI-style endpoint in place of it: https://host/v1
 EMBEDDINGS_MODEL = env.text("BATON_EMBEDDINGS_MODEL")
 EMBEDDINGS_API_KEY = env.text("BATON_EMBEDDINGS_API_KEY")

@@ -86,6 +86,14 @@ def calls(conversation: Conversation) -> list[ModelCall]:
     return list(ModelCall.objects.of(conversation.workspace).order_by("pk"))
 
 
+def test_what_the_faq_holds_is_answered_without_a_call(shop: Conversation, servers: Any, settings: Any) -> None:
+    connect(shop.workspace, servers[1])
+    settings.FAQ_WITHOUT_MODEL = True
+    turn, said = ask(shop)
+    assert (turn.source, said) == ("faq", "Refunds take seven days. [1]")
+    assert calls(shop) == []
+
+
 def test_an_answer_is_generated_and_its_call_is_written_down(shop: Conversation, servers: Any) -> None:
     provider = connect(shop.workspace, servers[1])
     turn, said = ask(shop)
