@@ -135,9 +135,9 @@ def _plain(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Words with the space after them; Chinese by character."""
+    """Words and the space between them; Chinese by character."""
     cuts = [0]
     for at, (a, b) in enumerate(pairwise(text), 1):
-        if (a.isspace() and not b.isspace()) or "\u3400" <= a <= "\u9fff" or "\u3400" <= b <= "\u9fff":
+        if a.isspace() != b.isspace() or "\u3400" <= a <= "\u9fff" or "\u3400" <= b <= "\u9fff":
             cuts.append(at)
     return [text[start:end] for start, end in pairwise([*cuts, len(text)]) if end > start]

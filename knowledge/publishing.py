@@ -20,7 +20,7 @@ from knowledge import changes
 from knowledge.embedding import Vectors, encoder
 from knowledge.index import IndexUnavailable, Point, engine
 from knowledge.lexicon import Lexicon
-from knowledge.models import Chunk, Collection, Document, Vector, Version
+from knowledge.models import Chunk, Collection, Document, GoldRun, Vector, Version
 from knowledge.roster import Roster
 from knowledge.segment import Legs, legs
 from workspace import audit, leases
@@ -201,6 +201,7 @@ def drop_old_versions(collection: Collection) -> None:
         if version.indexed:
             Version.every.filter(pk=version.pk).update(indexed=False)
             engine().drop(version.index_name)
+    GoldRun.every.filter(gold_set__collection=collection, version__in=[row.number for row in superseded]).delete()
     for version in [*superseded, *past[KEPT_VERSIONS - 1 :]]:
         engine().drop(version.index_name)
         version.delete()

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from chatbot.web.access import member_page
+from chatbot.web.pages.collection import find_collection, find_document, manages
 from chatbot.web.pages.sources import EVERY, sources_of
 from knowledge import services
 from knowledge.ingest.readers import TYPES
@@ -31,7 +32,7 @@ LONGEST_NAME = 80
 def collections(request: HttpRequest, member: Membership) -> HttpResponse:
     kept = Q(documents__deleted_at__isnull=True) & ~Q(documents__status=Document.Status.REPLACED)
     rows = Collection.objects.of(member.workspace).annotate(kept=Count("documents", filter=kept)).order_by("name")
-    return render(request, "knowledge/collections.html", {"collections": rows, "manages": _manages(member)})
+    return render(request, "knowledge/collections.html", {"collections": rows, "manages": manages(member)})
 
 
 @require_POST
@@ -48,7 +49,7 @@ def create(request: HttpRequest, member: Membership) -> HttpResponse:
 @require_GET
 @member_page(Action.READ_CONVERSATIONS)
 def collection(request: HttpRequest, member: Membership, collection: str) -> HttpResponse:
-    found = _find(member, collection)
+    found = find_collection(member, collection)
     return render(request, "knowledge/collection.html", _context(request, member, found))
 
 
@@ -56,13 +57,13 @@ def collection(request: HttpRequest, member: Membership, collection: str) -> Htt
 @member_page(Action.READ_CONVERSATIONS)
 def documents(request: HttpRequest, member: Membership, collection: str) -> HttpResponse:
     """The list alone; it asks for itself again while something is being read or built."""
-    return render(request, "knowledge/_documents.html", _context(request, member, _find(member, collection)))
+    return render(request, "knowledge/_documents.html", _context(request, member, find_collection(member, collection)))
 
 
 @require_POST
 @member_page(Action.MANAGE_KNOWLEDGE)
 def upload(request: HttpRequest, member: Membership, collection: str) -> HttpResponse:
-    found = _find(member, collection)
+    found = find_collection(member, collection)
     taken, known = 0, 0
     for file in request.FILES.getlist("files"):
         name = file.name or ""
@@ -84,7 +85,7 @@ def upload(request: HttpRequest, member: Membership, collection: str) -> HttpRes
 @member_page(Action.MANAGE_KNOWLEDGE)
 def change(request: HttpRequest, member: Membership, document: str, action: str) -> HttpResponse:
     """Delete a document, or read a failed one again."""
-    found = _document(member, document)
+    found = find_document(member, document)
     if action == "delete":
         services.delete_document(document=found, actor=member.user.public_id)
         messages.success(request, _("“%s” is deleted: it can no longer be found.") % found.title)
@@ -93,26 +94,6 @@ def change(request: HttpRequest, member: Membership, document: str, action: str)
     else:
         raise Http404
     return redirect("collection", collection=found.collection.public_id)
-
-
-def _manages(member: Membership) -> bool:
-    return member.may(Action.MANAGE_KNOWLEDGE)
-
-
-def _find(member: Membership, public_id: str) -> Collection:
-    found = Collection.objects.of(member.workspace).filter(public_id=public_id).first()
-    if found is None:
-        raise Http404
-    return found
-
-
-def _document(member: Membership, public_id: str) -> Document:
-    found = (
-        Document.objects.of(member.workspace).kept().select_related("collection").filter(public_id=public_id).first()
-    )
-    if found is None:
-        raise Http404
-    return found
 
 
 def _context(request: HttpRequest, member: Membership, found: Collection) -> dict[str, Any]:
@@ -140,5 +121,5 @@ def _context(request: HttpRequest, member: Membership, found: Collection) -> dic
         "sources": sources_of(found),
         "every": EVERY,
         "types": ", ".join(TYPES),
-        "manages": _manages(member),
+        "manages": manages(member),
     }
