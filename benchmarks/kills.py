@@ -37,7 +37,7 @@ from visitors import Visitor
 from tests.outside import Outside, Say, outside
 
 KINDS = ("web", "worker", "redis", "postgres")
-VISITORS = 8
+VISITORS = 6
 SPEECH = """
 Refunds take seven days from the moment your parcel reaches our warehouse [1]. We check that nothing is missing and that the
 machine has not been damaged on its way [1]. Then the money goes back to the card you paid with, and your bank shows it a day
@@ -79,6 +79,7 @@ class Run:
         self.measured = Measured()
         self.visitors: list[Visitor] = []
         self.booting: list[asyncio.Task[None]] = []
+        self.kills = 0
         self.down: set[str] = set()  # names of parts that are not expected to run
 
     # --- before ---
@@ -174,8 +175,10 @@ class Run:
         rest = [asyncio.create_task(each.live(over)) for each in (self.shop, self.prober, self.papers)]
         await self._warm_up()
         kinds = [kind for kind in KINDS if kind in (self.options.only or ",".join(KINDS)).split(",")]
-        for number in range(self.options.kills):
-            await self._kill(number, kinds[number % len(kinds)])
+        until = time.monotonic() + self.options.minutes * 60
+        while self.kills < self.options.kills and time.monotonic() < until:
+            await self._kill(self.kills, kinds[self.kills % len(kinds)])
+            self.kills += 1
         await self._booted()
         for visitor in self.visitors:
             visitor.over = True
@@ -193,7 +196,7 @@ class Run:
     async def _kill(self, number: int, kind: str) -> None:
         await self._healed()
         await asyncio.sleep(self.dice.uniform(*BREATH_S))
-        began = time.monotonic()
+        began, before = time.monotonic(), len(self.measured.broken)
         what = await getattr(self, f"_kill_{kind}")(number)
         for part in self.installation.parts:
             if not part.runs and part.name not in self.down:
@@ -202,6 +205,8 @@ class Run:
         lost = await asyncio.to_thread(self._acknowledged)
         self.measured.broken += [f"kill {number} ({what}): {each}" for each in lost]
         print(f"{number:4} {what:22} {time.monotonic() - began:6.1f} s  {self._state()}", flush=True)
+        for sentence in self.measured.broken[before:]:
+            print(f"     {sentence}; load {os.getloadavg()[0]:.0f}", flush=True)
 
     async def _healed(self) -> None:
         """One fault at a time: every server that runs has its database and Redis again."""
@@ -383,7 +388,7 @@ class Run:
     def report(self) -> None:
         measured = self.measured
         errors = sum((visitor.errors for visitor in self.visitors), start=type(self.shop.statuses)())
-        print(f"\n{self._state()}; documents {len(self.papers.added)}")
+        print(f"\n{self.kills} kills; {self._state()}; documents {len(self.papers.added)}")
         print(f"turns: {dict(self.outcomes)}; errors told to visitors: {dict(errors)}")
         print(
             f"live text missing in a stream, made good by the record: {sum(visitor.gaps for visitor in self.visitors)}"
@@ -423,6 +428,7 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=120, help="no further kill after that many")
     parser.add_argument("--seed", type=int, default=20261125)
     parser.add_argument("--redis-forgets", action="store_true")
     parser.add_argument("--only", default="", help=f"comma-separated, of {', '.join(KINDS)}")

@@ -15,7 +15,7 @@ import httpx
 
 SHOP_EVERY_S = (2.0, 5.0)
 PAPER_EVERY_S = 15.0
-PROBE_EVERY_S = 0.12
+PROBE_EVERY_S = 0.4
 CUSTOMERS = 6
 
 

@@ -18,19 +18,27 @@ from django.db import connection
 from django.test import Client
 from websockets.exceptions import ConnectionClosed
 
+from chatbot.llm.simulator.app import Simulator
 from conversations.models import Author, Conversation, Message, Status, Turn
+from knowledge import services as knowledge
+from knowledge.tasks import HANDLERS as KNOWLEDGE
 from tests.environment import PRODUCTION, free_port
 from tests.servers import postgres_away, start_redis_on
-from tests.serving import ServerProcess, server_processes
+from tests.serving import ServerProcess, server_processes, serving
 from tests.web.test_crash import A_SECOND, LAST_WORD, SLOW_BOT, Reader, begin, bot_rows
 from tests.web.test_sockets import Visit
-from workspace.models import User
+from workspace import leases
+from workspace.models import User, Workspace
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production"),
 ]
 
+GUIDE = """# How long refunds take
+
+Refunds take seven days from the moment a parcel reaches our warehouse. Parcels from abroad may need a few days more.
+"""
 AWAY_S = 1.5
 SILENT_WITHIN_S = 1.2  # the next checkpoint is refused
 
@@ -234,6 +242,37 @@ def test_a_takeover_at_another_process_while_redis_is_away_silences_the_bot_with
     shown = reader.text[turn]
     assert shown.startswith(kept) or kept.startswith(shown)
     assert len(shown) - len(kept) < A_SECOND * 2
+
+
+def test_an_answer_whose_model_breaks_off_ends_as_interrupted_once_and_the_next_question_is_answered(
+    workspace: Workspace, conversation: Conversation, redis: RedisOfOurs, tmp_path: Path
+) -> None:
+    """The whole application, its own model client, a provider that drops the connection in mid-sentence."""
+    collection = knowledge.find_or_create_collection(workspace=workspace, name="shop")
+    knowledge.add_file(collection=collection, name="refunds.md", data=GUIDE.encode())
+    while leases.run_next(KNOWLEDGE):
+        pass
+    with (
+        serving(Simulator(pause_s=0.02)) as port,
+        server_processes(
+            "chatbot.asgi:application", 1, tmp_path,
+            REDIS_URL=redis.url, DEEPSEEK_BASE_URL=f"http://127.0.0.1:{port}", DEEPSEEK_API_KEY="sk-test",
+        ) as (server,),
+        Visit(server.address, conversation) as visit,
+    ):  # fmt: skip
+        visit.hello()
+        visit.send(type="say", id="1", text="How long do refunds take? !fault:cut")
+        reader = Reader(visit)
+        reader.read(lambda reader: any(event["kind"] == "turn.ended" for _, event in reader.events), 60)
+        ended = [event["data"] for _, event in reader.events if event["kind"] == "turn.ended"]
+        (cut,) = reader.answers()
+        visit.send(type="say", id="2", text="How long do refunds take for parcels from abroad?")
+        reader.read(lambda reader: len(reader.answers()) == 2, 60)
+    assert [each["outcome"] for each in ended] == ["failed"]
+    assert ended[0]["error"] in {"truncated", "transport"}  # as the socket saw it
+    assert (cut["state"], cut["turn"]) == ("interrupted", ended[0]["turn"])
+    assert outcomes(conversation) == ["failed", "answered"]
+    assert [state for state, _ in bot_rows(conversation)] == [Message.State.INTERRUPTED, Message.State.COMPLETE]
 
 
 def test_a_web_process_that_starts_while_postgresql_is_away_serves_once_it_is_back(

@@ -1,0 +1,52 @@
+"""The pool of database connections, when the server was restarted or a connection was cut."""
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+
+from tests.environment import PRODUCTION
+from tests.serving import database_url
+from workspace.models import Workspace
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production"),
+]
+
+
+def backend() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def cut(*backends: int) -> None:
+    with psycopg.connect(database_url(), autocommit=True) as other:
+        for each in backends:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [each])
+
+
+def test_a_connection_that_died_in_the_pool_is_not_given_out() -> None:
+    first = backend()
+    connection.close()  # back into the pool
+    cut(first)
+    assert Workspace.objects.count() == 0
+    assert backend() != first
+
+
+def test_a_connection_that_dies_in_use_fails_and_the_next_one_works() -> None:
+    cut(backend())
+    with pytest.raises(OperationalError):
+        Workspace.objects.count()
+    connection.close()
+    assert Workspace.objects.count() == 0
+
+
+def test_a_notice_from_the_server_does_not_cost_the_connection() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN news")
+    first = backend()
+    connection.close()
+    with psycopg.connect(database_url(), autocommit=True) as other:
+        other.execute("NOTIFY news")
+    assert backend() == first
