@@ -7,6 +7,8 @@ from typing import Any
 import docx
 import openpyxl
 import pptx
+import pptx.chart.data
+import pptx.enum.chart
 import pytest
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
@@ -110,6 +112,18 @@ class TestPdf:
         assert (found.note, found.note_detail) == ("pages_without_text", "2")
         assert found.note in NOTES
 
+    def test_what_every_page_has_at_its_top_is_read_on_none(self) -> None:
+        names = ("burr", "hopper", "knob", "motor", "scale", "timer")
+        pages = [
+            words(
+                f"Shop manual {at}", f"The {name} is below.", f"It costs {at + 40} euro.", f"Order the {name} by phone."
+            )
+            for at, name in enumerate(names, 1)
+        ]
+        found = read("a.pdf", pdf(*pages)).markdown
+        assert "Shop manual" not in found
+        assert "It costs 46 euro.\nOrder the timer by phone." in found
+
     def test_what_markdown_would_take_for_a_heading_is_text(self) -> None:
         found = read("a.pdf", pdf(words("# 7 is the part number")))
         assert [piece.heading for piece in chunk(found.markdown)] == ["p. 1"]
@@ -196,8 +210,21 @@ class TestSlides:
             "- Basic\n- Pro\n\n| Plan | Price |\n| --- | --- |\n| Basic | 5 |\n\nDiscounts from ten seats."
         )
 
+    def test_a_chart_is_read_as_the_figures_it_is_drawn_from(self) -> None:
+        figures = pptx.chart.data.CategoryChartData()
+        figures.categories = ["Basic", "Pro"]
+        figures.add_series("Price", (5, 9))
+        deck = pptx.Presentation()
+        slide = deck.slides.add_slide(deck.slide_layouts[5])
+        slide.shapes.title.text = "Prices"
+        slide.shapes.add_chart(pptx.enum.chart.XL_CHART_TYPE.BAR_CLUSTERED, 0, 0, 100, 100, figures)
+        assert "|  | Price |\n| --- | --- |\n| Basic | 5.0 |\n| Pro | 9.0 |" in read("a.pptx", saved(deck)).markdown
+
 
 class TestTablesThatAreNoFaq:
+    def test_columns_that_are_called_a_and_b_are_no_half_of_a_faq(self) -> None:
+        assert read("a.csv", b"a,b,c\n1,2,3\n").markdown == "a: 1  \nb: 2  \nc: 3"
+
     def test_a_price_list_becomes_a_paragraph_a_row(self) -> None:
         found = read("prices.csv", "商品,价格,备注\n台灯,299,含税\n椅子,899,\n".encode("gb18030"))
         assert found.markdown == "商品: 台灯  \n价格: 299  \n备注: 含税\n\n商品: 椅子  \n价格: 899"

@@ -6,7 +6,9 @@ those only as long as its time lasts.
 
 import io
 import logging
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -20,11 +22,13 @@ from knowledge.ingest.readers.office import BROKEN, markdown_table
 
 MAX_PAGES = 2_000
 MAX_PAGE_BYTES = 20 * 1024 * 1024  # of one page's drawing instructions
-TABLES_S = 20.0
-RULES = 6  # lines or boxes that a page draws before it is looked at for tables
+TABLES_S = 15.0  # of processor time
+THIN = 4.0  # points; a box that is thinner is a line
 LEAST_TEXT = 12  # characters; less is a page number
 MOST_JUNK = 0.3
 _NO_TABLE = b"\nstartxref\n0\n%%EOF\n"  # an end that makes pypdf look for the objects of a file without a table of them
+_LEADERS = re.compile(r"(?:\s?\.){5,}\s?")
+_NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
 _BROKEN = (*BROKEN, PyPdfError, RecursionError)
 
 for _chatty in ("pypdf", "pdfminer"):  # they warn about every flaw of a file
@@ -73,22 +77,56 @@ def _open(data: bytes) -> PdfReader:
 
 
 def _read_pages(reader: PdfReader) -> tuple[dict[int, str], list[int], list[int]]:
-    """Text by page number (from 1), the numbers of pages that draw lines as tables do, and of those with a picture."""
+    """Text by page number (from 1), the numbers of pages that draw a grid as tables do, and of those with a picture."""
     texts: dict[int, str] = {}
     ruled, pictured = [], []
     for number, page in enumerate(reader.pages, 1):
-        drawn = 0
-
-        def count(operator: bytes, *_: Any) -> None:
-            nonlocal drawn
-            drawn += operator in {b"re", b"l"}
-
-        texts[number] = _page_text(page, count)
-        if drawn >= RULES:
+        lines = _Lines()
+        texts[number] = _page_text(page, lines)
+        if lines.are_a_grid:
             ruled.append(number)
         if len(texts[number].strip()) < LEAST_TEXT and _has_picture(page):
             pictured.append(number)
-    return texts, ruled, pictured
+    return _without_running_heads(texts), ruled, pictured
+
+
+class _Lines:
+    """Counts the lines and boxes that a page draws, as pypdf meets their operators."""
+
+    def __init__(self) -> None:
+        self._across = self._down = self._boxes = 0
+        self._at = (0.0, 0.0)
+
+    def __call__(self, operator: bytes, operands: Any, *_: Any) -> None:
+        if operator not in {b"m", b"l", b"re"}:
+            return
+        with suppress(*_BROKEN):
+            numbers = [float(operand) for operand in operands]
+            if operator == b"re":
+                wide, high = abs(numbers[2]), abs(numbers[3])
+                self._across += wide > high and high < THIN
+                self._down += high >= wide and wide < THIN
+                self._boxes += min(wide, high) >= THIN
+                return
+            if operator == b"l":
+                self._across += abs(numbers[1] - self._at[1]) < THIN < abs(numbers[0] - self._at[0])
+                self._down += abs(numbers[0] - self._at[0]) < THIN < abs(numbers[1] - self._at[1])
+            self._at = (numbers[0], numbers[1])
+
+    @property
+    def are_a_grid(self) -> bool:
+        return (self._across > 1 and self._down > 1) or self._boxes > 3
+
+
+def _without_running_heads(texts: dict[int, str]) -> dict[int, str]:
+    """Pages without the line at their top or bottom that most pages have, but for its number."""
+    pages = {number: text.splitlines() for number, text in texts.items()}
+    for place in (0, -1):
+        seen = Counter(_NUMBER.sub("", lines[place]) for lines in pages.values() if lines)
+        for lines in pages.values():
+            if len(lines) > 3 and seen[_NUMBER.sub("", lines[place])] > max(3, len(pages) * 0.3):
+                del lines[place]
+    return {number: "\n".join(lines).strip("\n") for number, lines in pages.items()}
 
 
 def _page_text(page: PageObject, count: Any) -> str:
@@ -100,7 +138,7 @@ def _page_text(page: PageObject, count: Any) -> str:
 
 def _paragraphs(text: str) -> str:
     """Lines as they stand; what Markdown would take for a heading, a list or code is kept as text."""
-    lines = (line.strip() for line in text.replace("\x00", "").splitlines())
+    lines = (_LEADERS.sub(" … ", line).strip() for line in text.replace("\x00", "").splitlines())
     return "\n".join(f"\\{line}" if line.startswith(("#", "```", "~~~")) else line for line in lines)
 
 
@@ -116,10 +154,10 @@ def _has_picture(page: PageObject) -> bool:
 def _tables(data: bytes, numbers: list[int]) -> dict[int, str]:
     """Pages that hold tables, read anew: the words between the tables and the tables, from top to bottom."""
     found: dict[int, str] = {}
-    until = time.monotonic() + TABLES_S
+    until = time.process_time() + TABLES_S
     with suppress(*_BROKEN), pdfplumber.open(io.BytesIO(data), pages=numbers) as book:
         for page in book.pages:
-            if time.monotonic() > until:
+            if time.process_time() > until:
                 break
             with suppress(*_BROKEN):
                 text = "\n\n".join(_strips(page))

@@ -11,6 +11,7 @@ from knowledge.ingest.found import Extracted, Unreadable
 from knowledge.ingest.readers.office import BROKEN, check_package, markdown_table
 
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+MAX_SERIES = 50
 MAX_DEPTH = 8  # of groups in groups
 _FURNITURE = {PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.FOOTER}
 
@@ -57,6 +58,22 @@ def _blocks(shape: Any) -> Iterator[str]:
         table = markdown_table([[cell.text_frame.text for cell in row.cells] for row in shape.table.rows])
         if table:
             yield table
+    elif getattr(shape, "has_chart", False):
+        yield from _chart(shape.chart)
+
+
+def _chart(chart: Any) -> Iterator[str]:
+    """The figures a chart is drawn from, as a table: a row a category, a column a series."""
+    if chart.has_title and chart.chart_title.has_text_frame:
+        yield " ".join(chart.chart_title.text_frame.text.split())
+    for plot in chart.plots:
+        series = list(plot.series)[:MAX_SERIES]
+        rows = [["", *(str(one.name or "") for one in series)]]
+        values = [list(one.values) for one in series]
+        for at, category in enumerate(plot.categories):
+            rows.append([str(category), *(str(column[at]) if at < len(column) else "" for column in values)])
+        if len(rows) > 1:
+            yield markdown_table(rows)
 
 
 def _text(frame: Any) -> str:

@@ -26,6 +26,7 @@ PHRASING_HEADERS = {
     "相似問法",
 }
 ANSWER_HEADERS = {"answer", "answers", "a", "reply", "答案", "回答", "答", "回复", "答覆"}
+LETTERS = {"q", "a"}  # which name many a column that has nothing to do with questions
 _SEPARATOR = re.compile(r"\s*(?:\r?\n|\|)\s*")
 
 Rows = Sequence[Sequence[str]]
@@ -78,6 +79,8 @@ def faq(rows: Rows) -> tuple[FaqEntry, ...]:
     if question is None and answer is None:
         return ()
     if question is None or answer is None:
+        if header[question if answer is None else answer] in LETTERS:  # type: ignore[index]  # one of the two is a number
+            return ()
         raise Unreadable("no_faq_header", ", ".join(filter(None, header))[:120])
     phrasing = _column(header, PHRASING_HEADERS)
     entries = []
