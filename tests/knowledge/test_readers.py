@@ -242,6 +242,12 @@ class TestTablesThatAreNoFaq:
             "## Lamps\n\nPrice list 2026\n\nSKU: A1  \nPrice: 299\n\n## 椅子\n\n型号: B2  \n价格: 899"
         )
 
+    def test_a_sheet_of_one_column_is_a_text(self) -> None:
+        book = openpyxl.Workbook()
+        book.active.append(["Opening hours"])
+        book.active.append(["Nine to five"])
+        assert read("hours.xlsx", saved(book)).markdown == "## Sheet\n\nOpening hours\n\nNine to five"
+
     def test_a_faq_below_a_title_row_is_a_faq(self) -> None:
         book = openpyxl.Workbook()
         for row in (["客服常见问题"], ["问题", "答案"], ["多久退款？", "七天"]):

@@ -66,7 +66,11 @@ def _chart(chart: Any) -> Iterator[str]:
     """The figures a chart is drawn from, as a table: a row a category, a column a series."""
     if chart.has_title and chart.chart_title.has_text_frame:
         yield " ".join(chart.chart_title.text_frame.text.split())
-    for plot in chart.plots:
+    try:
+        plots = list(chart.plots)
+    except NotImplementedError:  # kinds of charts that python-pptx does not know
+        plots = []
+    for plot in plots:
         series = list(plot.series)[:MAX_SERIES]
         rows = [["", *(str(one.name or "") for one in series)]]
         values = [list(one.values) for one in series]

@@ -61,7 +61,7 @@ def read_workbook(title: str, data: bytes) -> Extracted:
             try:
                 found = faq(rows)
                 entries += found
-                sections += [] if found else [f"## {sheet.title}\n\n{paragraphs(rows)}"]
+                sections += [] if found else [f"## {sheet.title}\n\n{_paragraphs_or_lines(rows)}"]
             except Unreadable as missing:
                 problem = missing
         book.close()
@@ -111,6 +111,17 @@ def paragraphs(rows: Rows) -> str:
     if not blocks:
         raise Unreadable("empty")
     return "\n\n".join([*filter(None, above), *blocks])
+
+
+def _paragraphs_or_lines(rows: Rows) -> str:
+    """A sheet of one column or one row is a text. Raises `Unreadable`: there is nothing on it."""
+    try:
+        return paragraphs(rows)
+    except Unreadable:
+        lines = [" ".join(filter(None, map(_flat, row))) for row in rows]
+        if not any(lines):
+            raise
+        return "\n\n".join(filter(None, lines))
 
 
 def _header(rows: Rows) -> tuple[int, list[str]]:
