@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Max
-
 from chatbot.crossing import cross
 from chatbot.turn.prompt import HISTORY_MESSAGES
 from chatbot.turn.values import (
@@ -98,11 +96,15 @@ def _load_turn(public_id: str) -> LoadedTurn:
     )
     conversation = turn.conversation
     messages = Message.objects.of(turn.workspace_id).filter(conversation=conversation).select_related("agent", "turn")
-    said = _valid(list(messages.order_by("-seq")[:HISTORY])[::-1])
-    answered = _answered_up_to(turn)
-    running = Turn.objects.of(turn.workspace_id).filter(
-        conversation=conversation, outcome=Turn.Outcome.RUNNING, pk__lt=turn.pk
+    latest = list(messages.order_by("-seq")[:HISTORY])[::-1]
+    said = _valid(latest)
+    earlier = list(
+        Turn.objects.of(turn.workspace_id)
+        .filter(conversation=conversation, pk__lt=turn.pk)
+        .order_by("-pk")
+        .values_list("pk", "public_id", "outcome", "question_id")[:HISTORY]
     )
+    answered = _answered_up_to(turn, latest, earlier)
     owed = [message for message in said if _is_owed(message, turn, answered)]
     return LoadedTurn(
         pk=turn.pk,
@@ -122,7 +124,7 @@ def _load_turn(public_id: str) -> LoadedTurn:
             remembers=_remembers(conversation, said),
         ),
         running=turn.outcome == Turn.Outcome.RUNNING,
-        behind=tuple(running.values_list("public_id", flat=True)),
+        behind=tuple(name for _, name, outcome, _ in earlier[::-1] if outcome == Turn.Outcome.RUNNING),
     )
 
 
@@ -176,23 +178,23 @@ def _boundary(event: Event) -> Utterance | None:
     return None  # the visitor chose the bot; no person had the line
 
 
-def _answered_up_to(turn: Turn) -> int:
-    """The number of the last visitor message that an earlier turn, or a person, has dealt with."""
-    pending = [Turn.Outcome.RUNNING, Turn.Outcome.MERGED]
-    by_bot = (
-        Turn.objects.of(turn.workspace_id)
-        .filter(conversation=turn.conversation, pk__lt=turn.pk, question__revised_by__isnull=True)
-        .exclude(outcome__in=pending)
-        .exclude(question=turn.question_id)  # answered before, and now again
-        .exclude(outcome=Turn.Outcome.INTERRUPTED, messages__isnull=True)  # cut off before a word was shown
-        .aggregate(last=Max("question__seq"))
-    )
-    by_agent = (
-        Message.objects.of(turn.workspace_id)
-        .filter(conversation=turn.conversation, author=Author.AGENT, seq__lt=turn.question.seq)
-        .aggregate(last=Max("seq"))
-    )
-    return max(by_bot["last"] or 0, by_agent["last"] or 0)
+def _answered_up_to(turn: Turn, latest: Sequence[Message], earlier: Sequence[tuple[int, str, str, int]]) -> int:
+    """The number of the last of the `latest` messages that an `earlier` turn, or a person, has dealt with; 0: none of them."""
+    pending = {Turn.Outcome.RUNNING, Turn.Outcome.MERGED}
+    questions = {message.pk: message.seq for message in latest}
+    revised = {message.revises_id for message in latest}
+    spoke = {message.turn_id for message in latest}
+    dealt = [
+        questions[question]
+        for pk, _, outcome, question in earlier
+        if question in questions
+        and question not in revised
+        and question != turn.question_id  # answered before, and now again
+        and outcome not in pending
+        and not (outcome == Turn.Outcome.INTERRUPTED and pk not in spoke)  # cut off before a word was shown
+    ]
+    dealt += [message.seq for message in latest if message.author == Author.AGENT and message.seq < turn.question.seq]
+    return max(dealt, default=0)
 
 
 def _clear_way(public_id: str) -> bool:

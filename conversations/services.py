@@ -289,8 +289,7 @@ def checkpoint_turn(*, turn_id: int, shown: str) -> None:
 
 def finish_turn(*, turn_id: int, result: TurnResult) -> Message | None:
     """End a turn: its message, its record and, if it hands off, the queue. Raises `LineTaken` and writes nothing then."""
-    conversation_id = Turn.every.values_list("conversation_id", flat=True).get(pk=turn_id)
-    with _locked(conversation_id) as conversation:
+    with _locked(turns=turn_id) as conversation:
         turn = Turn.every.select_related("question").get(pk=turn_id)
         if (
             conversation.status != Status.BOT
@@ -466,8 +465,7 @@ def record_shown(*, turn_id: int, shown: str, record: Mapping[str, Any] | None =
     Only ever lengthens the text that is stored; the bot says nothing new by it. `record` is how the answer came about
     (intent, passages, times …); how the turn ended stays as it is.
     """
-    conversation_id = Turn.every.values_list("conversation_id", flat=True).get(pk=turn_id)
-    with _locked(conversation_id) as conversation:
+    with _locked(turns=turn_id) as conversation:
         turn = Turn.every.get(pk=turn_id)
         fields = {name: value for name, value in (record or {}).items() if name != "error"}
         if fields and turn.outcome != Turn.Outcome.RUNNING:
@@ -486,12 +484,12 @@ def record_shown(*, turn_id: int, shown: str, record: Mapping[str, Any] | None =
 
 # --- below: steps that run under the row lock -------------------------------------------------------------------------
 @contextmanager
-def _locked(conversation_id: int) -> Iterator[Conversation]:
-    """The conversation under its row lock, in a transaction; saved and announced when the body succeeds."""
+def _locked(conversation_id: int | None = None, *, turns: int | None = None) -> Iterator[Conversation]:
+    """The conversation, or that of a turn, under its row lock, in a transaction; saved and announced when the body succeeds."""
     with transaction.atomic():
         # not the holder: a row joined before the lock was granted may be out of date by then
-        rows = Conversation.every.select_for_update(of=("self",)).select_related("inbox", "contact")
-        conversation = rows.get(pk=conversation_id)
+        rows = Conversation.every.select_for_update(of=("self",)).select_related("inbox")
+        conversation = rows.get(**({"pk": conversation_id} if turns is None else {"turns": turns}))
         before, was, conversation.written = conversation.last_seq, conversation.status, []
         yield conversation
         conversation.save(update_fields=LINE_FIELDS)
@@ -653,7 +651,7 @@ def _end_turn(conversation: Conversation, turn: Turn, result: TurnResult) -> Mes
     turn.outcome, turn.ended_at, turn.shown = result.outcome, timezone.now(), ""
     for name, value in result.record.items():
         setattr(turn, name, value)
-    turn.save()
+    turn.save(update_fields=["outcome", "ended_at", "shown", *result.record])
     return message
 
 

@@ -236,6 +236,7 @@ class TestAProcessThatDied:
         self, conversation: Conversation, inbox: Inbox, later: dt.datetime
     ) -> None:
         alive = say(conversation).turn
+        later += dt.timedelta(minutes=1)  # however long the next steps take
         other = services.open_conversation(inbox=inbox, contact=services.new_contact(inbox=inbox))
         say(other)
         assert services.sweep_turns(now=later, spare={alive.public_id}, conversation_id=conversation.pk) == 0
