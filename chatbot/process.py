@@ -13,6 +13,7 @@ from chatbot.outage import Outage
 from chatbot.providers import close_providers
 from chatbot.runner import runner
 from chatbot.tasks import WorkerThreads, connect_bells
+from chatbot.web import health
 from chatbot.wiring import warm_up
 from conversations import checkpoints, services
 from workspace.models import Workspace
@@ -70,7 +71,10 @@ class Process:
                 await asyncio.sleep(checkpoints.TURN_LEASE_S)
 
     async def _warm_up(self) -> None:
+        health.warming.set()
         try:
             await warm_up(await cross(lambda: list(Workspace.objects.values_list("pk", flat=True)[:20])))
         except Exception:
             logger.exception("warm-up failed; the first questions will be slow")
+        finally:
+            health.warming.clear()

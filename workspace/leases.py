@@ -10,11 +10,12 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db import close_old_connections, connection, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 from django.utils import timezone
 
 from workspace.models import Job, Workspace
@@ -25,6 +26,7 @@ LEASE_S = 8.0  # with a sweep each two seconds, a killed worker's job is taken i
 RENEWALS = 4  # in the time of a lease
 MAX_ATTEMPTS = 8
 RETRY_CAP_S = 300.0
+AGAIN_S, AWAY_S = 0.5, 30.0  # how often, and how long, a database that is away is tried
 
 Handler = Callable[[Job], None]
 _bells: list[Callable[[], None]] = []
@@ -89,7 +91,7 @@ def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, leas
 def report_progress(job: Job, progress: Mapping[str, Any]) -> None:
     """Store what a person may see of a running job."""
     job.progress = dict(progress)
-    Job.every.filter(pk=job.pk, leased_by=job.leased_by).update(progress=job.progress)
+    _surely(lambda: Job.every.filter(pk=job.pk, leased_by=job.leased_by).update(progress=job.progress))
 
 
 def _claim(kinds: list[str], holder: str, lease_s: float) -> Job | None:
@@ -137,20 +139,39 @@ def _run(job: Job, handler: Handler) -> None:
 
 
 def _end(job: Job, status: Job.Status, error: str = "") -> None:
-    Job.every.filter(pk=job.pk, leased_by=job.leased_by, status=Job.Status.RUNNING).update(
-        status=status, ended_at=timezone.now(), lease_until=None, error=error
+    _surely(
+        lambda: Job.every.filter(pk=job.pk, leased_by=job.leased_by, status=Job.Status.RUNNING).update(
+            status=status, ended_at=timezone.now(), lease_until=None, error=error
+        )
     )
 
 
 def _retry(job: Job, after_s: float, error: str, attempts: int) -> None:
-    Job.every.filter(pk=job.pk, leased_by=job.leased_by, status=Job.Status.RUNNING).update(
-        status=Job.Status.QUEUED,
-        run_at=timezone.now() + dt.timedelta(seconds=after_s),
-        lease_until=None,
-        leased_by="",
-        attempts=attempts,
-        error=error,
+    _surely(
+        lambda: Job.every.filter(pk=job.pk, leased_by=job.leased_by, status=Job.Status.RUNNING).update(
+            status=Job.Status.QUEUED,
+            run_at=timezone.now() + dt.timedelta(seconds=after_s),
+            lease_until=None,
+            leased_by="",
+            attempts=attempts,
+            error=error,
+        )
     )
+
+
+def _surely(write: Callable[[], object]) -> None:
+    """Tell the row what happened, though the database was away for a while: what is not told would be done twice."""
+    until = time.monotonic() + AWAY_S
+    while True:
+        try:
+            write()
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() > until:
+                raise
+            connection.close()
+            time.sleep(AGAIN_S)
+        else:
+            return
 
 
 class Renewing:

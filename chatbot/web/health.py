@@ -1,9 +1,13 @@
 """Whether this process is alive, and whether it can serve."""
 
+import threading
+
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from chatbot import redis_pool
+
+warming = threading.Event()  # set while this process loads what the first questions need
 
 
 def alive(request: HttpRequest) -> HttpResponse:
@@ -12,8 +16,8 @@ def alive(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """503 while the database or a configured Redis does not answer."""
-    checks = {"database": _database_answers()}
+    """503 while models are being loaded, or the database or a configured Redis does not answer."""
+    checks = {"warm": not warming.is_set(), "database": _database_answers()}
     if redis_pool.configured():
         checks["redis"] = _redis_answers()
     return JsonResponse(checks, status=200 if all(checks.values()) else 503)

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from celery import Celery
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -27,8 +29,9 @@ from chatbot.tasks import HANDLERS
 from conversations import services
 from conversations.models import Author, Conversation, Inbox, Message, Status, Turn
 from knowledge import services as knowledge
-from tests.environment import PRODUCTION
+from tests.environment import PRODUCTION, free_port
 from tests.outside import Outside, Say, outside, telegram_says
+from tests.servers import start_redis_on
 from tests.serving import serving
 from workspace import leases
 from workspace.models import Job, User, Workspace
@@ -92,6 +95,10 @@ def work_as_if_it_were_time() -> None:
 
 def bot_message(inbox: Inbox) -> Message:
     return Message.objects.of(inbox.workspace).get(author=Author.BOT)
+
+
+def delivered(inbox: Inbox) -> int:
+    return Message.objects.of(inbox.workspace).filter(delivery=Message.Delivery.SENT).count()
 
 
 def delivery_job(inbox: Inbox) -> Job:
@@ -402,6 +409,31 @@ class TestCelery:
         assert (job.status, job.attempts) == (Job.Status.DONE, 2)
         assert Message.objects.of(bot.workspace).filter(author=Author.BOT).count() == 1
 
+    def test_a_worker_lives_on_when_redis_was_away_while_bells_waited_in_it(
+        self, bot: Inbox, telegram: Outside, tmp_path: Path
+    ) -> None:
+        """A killed Redis, with one job being done and more bells delivered to the worker than it can begin."""
+        port = free_port()
+        redis, url = start_redis_on(port, tmp_path), f"redis://127.0.0.1:{port}/0"
+        telegram.answers = [replace(telegram_says(), after_s=4), telegram_says()]
+        try:
+            with celery_worker(tmp_path, "--beat", "--schedule", str(tmp_path / "beat"), REDIS_URL=url) as worker:
+                write(bot)
+                telegram.wait_for(1, patience_s=30)
+                with Celery(broker=url) as bells:
+                    for _ in range(3):
+                        bells.send_task("chatbot.tasks.work")
+                time.sleep(1)
+                redis.kill()
+                redis.wait(10)
+                time.sleep(1)
+                redis = start_redis_on(port, tmp_path)
+                write(bot, update=2)
+                eventually(lambda: delivered(bot) == 2, patience_s=40)
+                assert worker.poll() is None
+        finally:
+            redis.kill()
+
     def test_with_the_broker_away_a_message_is_taken_in_all_the_same(self, bot: Inbox, settings) -> None:
         from chatbot.celery import app
 
@@ -418,19 +450,18 @@ class TestCelery:
 
 
 @contextlib.contextmanager
-def celery_worker(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def celery_worker(folder: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker process of its own, on the test's database and broker, once it answers."""
-    from chatbot.celery import app
-
     name = f"test-{time.monotonic_ns()}@here"
     url = f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
     with (folder / "celery.log").open("ab") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "chatbot", "worker", "-n", name, "-c", "1", *options],
-            cwd=ROOT, env=os.environ | {"DATABASE_URL": url}, start_new_session=True, stdout=log, stderr=log,
+            cwd=ROOT, env=os.environ | {"DATABASE_URL": url} | environment, start_new_session=True, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        eventually(lambda: bool(app.control.ping([name], timeout=0.5)))
+        with Celery(broker=environment.get("REDIS_URL", os.environ["REDIS_URL"])) as asking:
+            eventually(lambda: bool(asking.control.ping([name], timeout=0.5)))
         yield worker
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -6,7 +6,9 @@ from django.db import OperationalError, connection
 
 from tests.environment import PRODUCTION
 from tests.serving import database_url
-from workspace.models import Workspace
+from workspace import leases
+from workspace.models import Job, Workspace
+from workspace.postgresql.base import lives
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -42,11 +44,25 @@ def test_a_connection_that_dies_in_use_fails_and_the_next_one_works() -> None:
     assert Workspace.objects.count() == 0
 
 
-def test_a_notice_from_the_server_does_not_cost_the_connection() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("LISTEN news")
-    first = backend()
-    connection.close()
-    with psycopg.connect(database_url(), autocommit=True) as other:
-        other.execute("NOTIFY news")
-    assert backend() == first
+def test_a_job_whose_database_went_away_while_it_ran_is_done_once(workspace: Workspace) -> None:
+    done = []
+
+    def work(job: Job) -> None:
+        done.append(job.pk)
+        cut(backend())
+
+    leases.enqueue(workspace=workspace, kind="test", payload={})
+    assert leases.run_next({"test": work})
+    assert not leases.run_next({"test": work})
+    row = Job.objects.of(workspace).get()
+    assert (row.status, row.attempts, len(done)) == (Job.Status.DONE, 1, 1)
+
+
+def test_a_notice_from_the_server_does_not_cost_the_connection_and_its_end_does() -> None:
+    with psycopg.connect(database_url(), autocommit=True) as line:
+        line.execute("LISTEN news")
+        with psycopg.connect(database_url(), autocommit=True) as other:
+            other.execute("NOTIFY news")
+        assert lives(line)
+        cut(line.info.backend_pid)
+        assert not lives(line)

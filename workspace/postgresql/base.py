@@ -18,13 +18,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """As Django's. Each dead connection leaves the pool; a new one takes its place, or `PoolTimeout` ends it."""
         while True:
             connection = super().get_new_connection(conn_params)
-            if not self.pool or _lives(connection):
+            if not self.pool or lives(connection):
                 return connection
             connection.close()
             self.pool.putconn(connection)
 
 
-def _lives(connection: Connection[Any]) -> bool:
+def lives(connection: Connection[Any]) -> bool:
     """Nothing to be read means that the server has said nothing since: neither goodbye nor anything else."""
     look = select.poll()
     look.register(connection.fileno(), select.POLLIN)
