@@ -118,7 +118,7 @@ class Run:
 
         workspace = Workspace.objects.create(name="Northwind")
         self.inbox = Inbox.objects.of(workspace).create(name="Shop", language="en")
-        credentials = {"secrets": [SECRET], "url": f"{self.receiver.address}/hooks"}
+        credentials: Any = {"secrets": [SECRET], "url": f"{self.receiver.address}/hooks"}
         self.platform = Inbox.objects.of(workspace).create(name="System", kind="generic", credentials=credentials)
         load_starter_intents(workspace)
         collection = knowledge.find_or_create_collection(workspace=workspace, name="shop")

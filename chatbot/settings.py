@@ -226,7 +226,8 @@ QDRANT_API_KEY = env.text("QDRANT_API_KEY")
 INDEX_DIR = HOME / "index"
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours is the only progress line; read at the first import
 ENCODER = env.text("BATON_ENCODER", "all-MiniLM-L6-v2")  # the one that ships, or any sentence-transformers name or path
-FAQ_WITHOUT_MODEL = env.flag("BATON_FAQ_WITHOUT_MODEL", True)  # what the FAQ holds is answered in its words, no model asked
+# what the FAQ holds is answered in its words, no model asked
+FAQ_WITHOUT_MODEL = env.flag("BATON_FAQ_WITHOUT_MODEL", True)
 EMBEDDINGS_URL = env.text("BATON_EMBEDDINGS_URL")  # an OpenAI-style endpoint in place of it: https://host/v1
 EMBEDDINGS_MODEL = env.text("BATON_EMBEDDINGS_MODEL")
 EMBEDDINGS_API_KEY = env.text("BATON_EMBEDDINGS_API_KEY")
@@ -236,9 +237,10 @@ EMBEDDINGS_LANGUAGES = env.words("BATON_EMBEDDINGS_LANGUAGES")  # that it unders
 BATON_FETCH_ALLOW = frozenset(env.words("BATON_FETCH_ALLOW"))
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
-WORKER_THREADS = env.integer("BATON_WORKER_THREADS", 0 if REDIS_URL else 2)
-PARSER_SECONDS = env.integer("BATON_PARSER_SECONDS", 60)  # of processor time for one file, and twice as long on the clock
+# of processor time for one file, and twice as long on the clock
+PARSER_SECONDS = env.integer("BATON_PARSER_SECONDS", 60)
 PARSER_MEMORY_BYTES = env.integer("BATON_PARSER_MEMORY_MB", 1024) * 1024 * 1024
+WORKER_THREADS = env.integer("BATON_WORKER_THREADS", 0 if REDIS_URL else 2)
 
 # --- logs: never a visitor's text, a token or a key --------------------------------------------------------------------
 LOGGING: dict[str, Any] = {

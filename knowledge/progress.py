@@ -52,7 +52,9 @@ def progress_of(*, collection: Collection, documents: Sequence[Document]) -> Col
     workspace, now = collection.workspace_id, timezone.now()
     kept = Document.objects.of(workspace).kept().filter(collection=collection).defer("content")
     queued = list(kept.filter(status=Document.Status.QUEUED).order_by("pk").values_list("pk", "public_id"))
-    read = list(kept.filter(status=Document.Status.READ).order_by("pk").annotate(n=Count("chunks")).values_list("pk", "n"))
+    read = list(
+        kept.filter(status=Document.Status.READ).order_by("pk").annotate(n=Count("chunks")).values_list("pk", "n")
+    )
     building = (
         Job.objects.of(workspace)
         .filter(kind=PUBLISH_JOB, payload={"collection": collection.public_id})
@@ -95,7 +97,9 @@ def _indexing(read: list[tuple[int, int]], at: dict[str, object], wanted: set[in
     """Pieces are encoded in the order of their documents; what was encoded before is not done again, so this is a share."""
     pieces = sum(count for _, count in read)
     done, total = float(str(at.get("done", 0))), float(str(at.get("total", 0)))
-    encoded = pieces * (done / total) if at.get("stage") == "encode" and total else pieces * (at.get("stage") == "index")
+    encoded = (
+        pieces * (done / total) if at.get("stage") == "encode" and total else pieces * (at.get("stage") == "index")
+    )
     files: dict[int, FileProgress] = {}
     for key, count in read:
         if key in wanted:

@@ -5,12 +5,12 @@ Authentication by ``Authorization: Bearer btn_…``; keys are made in the admin 
 
 import datetime as dt
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from ninja import Field, NinjaAPI, Query, Schema
+from ninja import Field, NinjaAPI, Schema
 from ninja.errors import AuthenticationError, ValidationError
 from ninja.security import HttpBearer
 
@@ -23,6 +23,8 @@ from knowledge import services as knowledge
 from workspace.models import ApiKey
 
 PAGE = 200
+Limit = Annotated[int, Field(ge=1, le=PAGE)]
+After = Annotated[int, Field(ge=0)]
 
 
 class ByKey(HttpBearer):
@@ -128,7 +130,7 @@ def ask(request: HttpRequest, body: Ask) -> Any:
 
 
 @api.get("/conversations", response=list[ConversationOut])
-def conversations(request: HttpRequest, status: Status | None = None, limit: int = Query(50, ge=1, le=PAGE)) -> Any:
+def conversations(request: HttpRequest, status: Status | None = None, limit: Limit = 50) -> Any:
     """The conversations of the workspace, the latest first."""
     rows = Conversation.objects.of(request.auth.workspace).select_related("inbox")  # type: ignore[attr-defined]
     if status:
@@ -148,7 +150,7 @@ def conversations(request: HttpRequest, status: Status | None = None, limit: int
 
 
 @api.get("/conversations/{conversation}/events", response={200: list[EventOut], 404: Problem})
-def events(request: HttpRequest, conversation: str, after: int = Query(0, ge=0)) -> Any:
+def events(request: HttpRequest, conversation: str, after: After = 0) -> Any:
     """The record of a conversation after event number `after`, oldest first, at most 200 at once."""
     rows = Conversation.objects.of(request.auth.workspace)  # type: ignore[attr-defined]
     found = rows.filter(public_id=conversation).first()
