@@ -52,6 +52,7 @@ CROSSING = {
     "workspace/leases.py",
     "workspace/tenancy.py",
     "workspace/models.py",
+    "conversations/broadcast.py",
     "conversations/models.py",
     "conversations/services.py",
     "conversations/events.py",
