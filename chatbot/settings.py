@@ -187,7 +187,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "chatbot.tasks.sweep", "schedule": 2.0, "options": {"expires": 4}}}
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "chatbot.tasks.sweep", "schedule": 1.0, "options": {"expires": 2}}}
 
 # --- people ----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "workspace.User"

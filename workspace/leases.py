@@ -22,7 +22,7 @@ from workspace.models import Job, Workspace
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 8.0  # with a sweep each two seconds, a killed worker's job is taken in ten; a database may be away for six
+LEASE_S = 7.0  # with a sweep each second, a killed worker's job is free in eight; a database may be away for five
 RENEWALS = 4  # in the time of a lease
 MAX_ATTEMPTS = 8
 RETRY_CAP_S = 300.0
