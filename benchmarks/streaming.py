@@ -14,6 +14,7 @@ The load harness is looked for in BATON_BENCH (default: ../shared/bench).
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,17 @@ ROOT = Path(__file__).resolve().parents[1]
 BENCH = Path(os.environ.get("BATON_BENCH") or ROOT.parent / "shared" / "bench")
 QUESTION = "How long do refunds take?"
 FAQ = f"question,answer\n{QUESTION},Refunds take seven days.\nDo you ship to Norway?,We ship to Norway in ten days.\n"
-UPSTREAM, APPLICATION, RELAY, RELAY_AIOHTTP = 9100, 9010, 9001, 9002
 SERVER_CORE, LOAD_CORE = "0", "1"
 UVICORN = [sys.executable, "-m", "uvicorn", "--loop", "uvloop", "--ws", "websockets-sansio", "--log-level", "warning"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+UPSTREAM, APPLICATION, RELAY, RELAY_AIOHTTP = (_free_port() for _ in range(4))
 
 
 def main() -> None:

@@ -26,6 +26,9 @@ TEXTS: dict[str, str] = {
         "You told me earlier: “%(quote)s” I have no source for more than this. Would you like to talk to a person?"
     ),
     "text_only": gettext_noop("I can only read text here. Please write your question, or ask for a person."),
+    "busy": gettext_noop(
+        "Very many people are asking just now. Your message is kept: please try again in a minute, or leave a message for us."
+    ),
     "failed": gettext_noop(
         "Something went wrong on our side. Your message is kept: please try again in a moment, or talk to a person."
     ),

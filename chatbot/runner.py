@@ -12,13 +12,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from django.conf import settings
+
 from chatbot import redis_pool, store
+from chatbot.admission import Admission
 from chatbot.crossing import Away
 from chatbot.live import relay
 from chatbot.live.hub import Hub, hub
 from chatbot.live.log import TurnLog
+from chatbot.replies import OwnerReplies
 from chatbot.store import LoadedTurn
 from chatbot.turn.answer import answer
+from chatbot.turn.language import ByScript
 from chatbot.turn.values import (
     Answered,
     AskedBack,
@@ -41,6 +46,7 @@ AGAIN_S, AWAY_S = 0.5, 60.0  # how often, and how long, the record is tried whil
 LOOK_S = 0.2
 HELD_BACK_S = 4.0  # the longest that an answer waits for a visitor who is typing
 T = TypeVar("T")
+BUSY = "busy"
 STOPPED, MERGED, LOST = "stopped", "merged", "lost"
 
 _OUTCOMES: Mapping[type[Outcome], tuple[Turn.Outcome, str]] = {
@@ -84,6 +90,7 @@ class Runner:
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._kept: dict[int, tuple[_Running, LoadedTurn, TurnLog]] = {}
         self._keeping: asyncio.Task[None] | None = None
+        self.admission = Admission(settings.MAX_ANSWERS)
         live.on_line_lost(self._line_lost)
         live.on_stop(self.stop)
         live.on_merge(self._merge)
@@ -93,14 +100,22 @@ class Runner:
     ) -> asyncio.Task[None]:
         """Begin a turn. One that runs in the conversation and has shown nothing yet is merged into it.
 
+        When there is no room for another answer (see `chatbot.admission`) it ends at once, and says so.
+
         `pace`: see `chatbot.wiring.stages_for`. `instead`: whatever runs in the conversation has ended in the record.
         """
         running = _Running(turn, pace, before=self._running.get(conversation))
+        if not self.admission.enter(self._live.late_s, anyway=running.before is not None):
+            return self._keep_task(asyncio.create_task(self._refuse(running), name=f"no room for turn {turn}"), turn)
         if running.before and instead:
             running.before.stop(LOST)
         self._running[conversation] = running
         task = asyncio.create_task(self._run(running, conversation), name=f"turn {turn}")
+        task.add_done_callback(lambda _: self.admission.leave())
         running.task = task
+        return self._keep_task(task, turn)
+
+    def _keep_task(self, task: asyncio.Task[None], turn: str) -> asyncio.Task[None]:
         self._tasks[task] = turn  # a task nobody refers to may vanish
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return task
@@ -165,6 +180,18 @@ class Runner:
         finally:
             if self._running.get(conversation) is running:
                 del self._running[conversation]
+
+    async def _refuse(self, running: _Running) -> None:
+        """There is no room: the question is kept, and its visitor told to ask again in a moment or leave a message."""
+        try:
+            asked = await _persistently(lambda: store.read_asked(running.turn))
+            language = ByScript().detect(asked.text, asked.inbox.language)
+            text = OwnerReplies(asked.inbox).say(BUSY, language)
+            result = TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": BUSY, "language": language})
+            with contextlib.suppress(LineTaken):
+                await _persistently(lambda: store.finish(asked.pk, result))
+        except Exception:
+            logger.exception("turn lost", extra={"turn": running.turn})
 
     async def _load(self, running: _Running, conversation: str) -> LoadedTurn:
         """The turn as the record has it, read while its log can be held: nobody takes the line unnoticed in between."""

@@ -220,6 +220,8 @@ DEEPSEEK_IDLE_S = env.number("DEEPSEEK_IDLE_TIMEOUT", 20)
 DEEPSEEK_TOTAL_S = env.number("DEEPSEEK_TOTAL_TIMEOUT", 120)
 DEEPSEEK_MAX_STREAMS = env.integer("DEEPSEEK_MAX_CONCURRENCY", 200)
 
+MAX_ANSWERS = env.integer("BATON_MAX_ANSWERS", 200)  # that one process writes at a time; see chatbot.admission
+
 # --- knowledge -------------------------------------------------------------------------------------------------------
 QDRANT_URL = env.text("QDRANT_URL")
 QDRANT_API_KEY = env.text("QDRANT_API_KEY")

@@ -55,6 +55,20 @@ async def keep_shown(checkpoints: Sequence[Checkpoint]) -> frozenset[int]:
     return await cross(checkpoints_of_turns.keep_shown, checkpoints)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a turn was asked, and where, without all that an answer needs."""
+
+    pk: int
+    text: str
+    inbox: InboxView
+
+
+async def read_asked(public_id: str) -> Asked:
+    """Raises `Turn.DoesNotExist`."""
+    return await cross(_read_asked, public_id)
+
+
 async def finish(turn_pk: int, result: TurnResult) -> None:
     """Raises `conversations.services.LineTaken`."""
     await cross(services.finish_turn, turn_id=turn_pk, result=result)
@@ -132,6 +146,11 @@ def _remembers(conversation: Conversation, said: Sequence[Message]) -> bool:
     """Whether there may be more to know than the prompt's history: of this conversation, or of the contact's others."""
     held = conversation.contact.remembered
     return held > 0 and (len(said) > HISTORY_MESSAGES or held > 1 or conversation.remembered_seq == 0)
+
+
+def _read_asked(public_id: str) -> Asked:
+    turn = Turn.every.select_related("conversation__inbox__workspace", "question").get(public_id=public_id)
+    return Asked(turn.pk, turn.question.text, view_inbox(turn.conversation.inbox))
 
 
 def _valid(said: Sequence[Message]) -> list[Message]:

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
 HOLD_S = 0.5
+STUCK_S = 0.1  # a watcher who has not taken a frame for so long does not read
+LATE_OVER_S = 0.5
 TYPING_S = 2.5  # so long after a key somebody counts as typing
 MOST_TYPING = 1_000
 
@@ -45,10 +47,19 @@ class _Watching:
         self.at = 0
         self.blocks = 0
         self.sending: asyncio.Task[None] | None = None
+        self.since = 0.0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Its last frame waits for somebody to read."""
+        return self.sending is not None and time.monotonic() - self.since > STUCK_S
 
 
 class Hub:
-    """One a process, on its event loop. `on_line_lost` is called with a log whose bot has lost the line."""
+    """One a process, on its event loop, which comes `late_s` late on average.
+
+    `on_line_lost` is called with a log whose bot has lost the line.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -60,6 +71,7 @@ class Hub:
         self._queues: dict[int, set[Watcher]] = defaultdict(set)
         self._typing: dict[str, float] = {}
         self._tick: asyncio.Task[None] | None = None
+        self.late_s = 0.0
         self._stop_listening: Callable[[], None] = lambda: None
         self._on_line_lost: list[Callable[[TurnLog], None]] = []
         self._on_stop: list[Callable[[str], None]] = []
@@ -185,7 +197,7 @@ class Hub:
         self._typing[conversation] = now
         frame = orjson.dumps({"type": "typing", "conversation": conversation}).decode()
         for place in list(self._watching.get(conversation, {}).values()):
-            if place.sees_typing:
+            if place.sees_typing and not place.is_stuck:
                 self._dispatch(place, frame)
         if here:
             for told in self._on_typing:
@@ -285,7 +297,8 @@ class Hub:
             log.held = True
             if not log.copy:
                 shown[log.turn] = log.freeze()
-        under_way = [place.sending for place in self._watching.get(conversation, {}).values() if place.sending]
+        places = self._watching.get(conversation, {}).values()
+        under_way = [place.sending for place in places if place.sending and not place.is_stuck]
         if under_way:
             await asyncio.wait(under_way, timeout=HOLD_S / 2)
         return shown
@@ -329,7 +342,10 @@ class Hub:
     # --- frames ---
     async def _ticking(self) -> None:
         while True:
+            began = time.monotonic()
             await asyncio.sleep(TICK_S)
+            took = time.monotonic() - began
+            self.late_s += (took - TICK_S - self.late_s) * min(1.0, took / LATE_OVER_S)
             for log in list(self._logs.values()):
                 self._flush(log)
 
@@ -374,6 +390,8 @@ class Hub:
             if place.sending is task:
                 place.sending = None
 
+        if before is None:
+            place.since = time.monotonic()
         place.sending = asyncio.create_task(send())
         place.sending.add_done_callback(sent)
 

@@ -2,7 +2,7 @@
 
 Channels runs a thread hop on every frame and every layer event to close old connections; here database work happens only
 in `chatbot.crossing`, which looks after its own. A handler awaits nothing longer than a query: turns are tasks of the
-process.
+process. An idle socket is one task that waits for a frame.
 """
 
 import asyncio
@@ -31,7 +31,9 @@ BURST, PER_S = 20, 2.0
 
 AGAIN_S = 1.0
 LATEST_ENDED = 4  # answers of a conversation that are over, of which something may still be on its way
+UNREAD_S = 10.0  # so long may a connection be full of what nobody reads; the record has the rest
 
+CLOSE_ABNORMAL = 1006
 CLOSE_AWAY = 1013  # "try again later": clients come back by themselves and send again what was not acknowledged
 CLOSE_SESSION = 4001
 CLOSE_NOT_ALLOWED = 4003
@@ -45,12 +47,46 @@ class BadFrame(Exception):
         super().__init__(code)
 
 
+class Gone(Exception):
+    """Nobody reads any more what is sent here."""
+
+
 class Socket(AsyncWebsocketConsumer):
     """A WebSocket that speaks JSON objects with a ``type``, one handler a type."""
 
     handlers: Mapping[str, Callable[[Any, dict[str, Any]], Awaitable[None]]] = {}
     unmetered: frozenset[str] = frozenset()  # frames that look after their own rate
     language = "en"
+    _catching_up: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """As Channels' own, without a channel of the layer, whose queue and tasks would take more than all the rest: news
+        come from the hub."""
+        self.scope, self._send = scope, send
+        code = CLOSE_ABNORMAL
+        try:
+            while True:
+                message = await receive()
+                code = message.get("code", code)
+                await self.dispatch(message)
+        except (StopConsumer, Gone):
+            pass
+        finally:
+            if self._catching_up:
+                self._catching_up.cancel()
+            await self.disconnect(code)
+
+    async def base_send(self, message: dict[str, Any]) -> None:
+        """Waits while the connection is full. Raises `Gone` when it is closed, or was full for `UNREAD_S` and is cut off."""
+        try:
+            async with asyncio.timeout(UNREAD_S):
+                await self._send(message)
+        except TimeoutError:
+            logger.info("a socket that nobody reads is cut off")
+            _cut_off(self._send)
+            raise Gone from None
+        except OSError:
+            raise Gone from None
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """As Channels' own, without its thread hop."""
@@ -61,7 +97,6 @@ class Socket(AsyncWebsocketConsumer):
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         self._tokens, self._filled_at = float(BURST), time.monotonic()
-        self._catching_up: asyncio.Task[None] | None = None
         self._more = False
         self._reading = asyncio.Lock()
         self._over: deque[str] = deque(maxlen=LATEST_ENDED)
@@ -71,9 +106,6 @@ class Socket(AsyncWebsocketConsumer):
         await self.connect()
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        if self._catching_up:
-            self._catching_up.cancel()
-        await self.disconnect(message.get("code"))
         raise StopConsumer
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -91,6 +123,8 @@ class Socket(AsyncWebsocketConsumer):
             await self.say_error(problem.code, reference)
         except ConversationError as problem:
             await self.say_error(problem.code, reference)
+        except Gone:
+            raise
         except Away as problem:
             logger.warning("frame not taken", extra={"problem": type(problem).__name__})
             await self.close(CLOSE_AWAY)
@@ -138,8 +172,8 @@ class Socket(AsyncWebsocketConsumer):
                     logger.warning("catching up later", extra={"problem": type(problem).__name__})
                     self._more = True
                     await asyncio.sleep(AGAIN_S)
-        except OSError:  # nobody reads any more; the disconnect is on its way
-            logger.info("gone while catching up")
+        except Gone:
+            pass
         except Exception:
             logger.exception("catching up failed")
 
@@ -186,6 +220,17 @@ def number_of(frame: Mapping[str, Any], name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
         raise BadFrame
     return value
+
+
+def _cut_off(send: Any) -> None:
+    """End the connection at once. Closing it in good order would wait, without end, for the peer to read what is under way;
+    ASGI has no word for this, so that uvicorn's own transport is taken. With another server the next send fails again."""
+    owner: Any = getattr(send, "__self__", None)
+    while hasattr(owner, "real_send"):  # what Channels puts around it for a session
+        owner = getattr(owner.real_send, "__self__", None)
+    transport = getattr(owner, "transport", None)
+    if transport is not None:
+        transport.abort()
 
 
 def _parse(text: str | None) -> dict[str, Any]:
