@@ -31,4 +31,4 @@ test:
 	BATON_TEST_STACK=trial $(BIN)/python -m pytest -q
 
 bench: install
-	@for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in $$(grep -l __main__ benchmarks/*.py); do echo "== $$each"; $(BIN)/python $$each || exit 1; done
