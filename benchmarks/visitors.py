@@ -115,16 +115,24 @@ class Visitor:
     async def _stay_connected(self) -> None:
         tries = 0
         while True:
-            self.address = self.dice.choice(self.addresses)
-            with contextlib.suppress(WebSocketException, OSError, TimeoutError, EOFError):
-                url = f"ws://{self.address}/ws/widget/{self.inbox}/"
-                async with connect(url, open_timeout=5, close_timeout=1, ping_interval=None, max_queue=None) as line:
-                    if await self._serve(line):
-                        tries = 0
+            for self.address in self.dice.sample(self.addresses, len(self.addresses)):
+                try:
+                    line = await self._connect()
+                except (WebSocketException, OSError, TimeoutError, EOFError):
+                    continue  # as the proxy in front does it
+                async with line:
+                    with contextlib.suppress(WebSocketException, OSError):
+                        if await self._serve(line):
+                            tries = 0
+                break
             self._line = None
             longest = min(LONGEST_S, FIRST_S * 2.0**tries)
             tries += 1
             await asyncio.sleep(longest * (0.5 + self.dice.random() / 2))
+
+    async def _connect(self) -> ClientConnection:
+        url = f"ws://{self.address}/ws/widget/{self.inbox}/"
+        return await connect(url, open_timeout=5, close_timeout=1, ping_interval=None, max_queue=None)
 
     async def _serve(self, line: ClientConnection) -> bool:
         """Returns, or raises, when the line is gone; true if it was a good one."""
