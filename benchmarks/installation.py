@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,12 @@ class Part:
     def kill(self, *, only: int | None = None) -> None:
         """With -9: the whole, or the process `only`."""
         if only is not None:
-            os.kill(only, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(only, signal.SIGKILL)
             return
         self.down_since = time.monotonic()
-        os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         assert self._process
         self._process.wait(10)
 

@@ -115,7 +115,8 @@ class Visitor:
     async def _stay_connected(self) -> None:
         tries = 0
         while True:
-            for self.address in self.dice.sample(self.addresses, len(self.addresses)):
+            for address in self.dice.sample(self.addresses, len(self.addresses)):
+                self.address = address
                 try:
                     line = await self._connect()
                 except (WebSocketException, OSError, TimeoutError, EOFError):
