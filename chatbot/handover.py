@@ -71,6 +71,6 @@ def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
 def _is_the_bots(conversation: Conversation) -> bool:
     """Whether the bot may go on. Whoever comes second must not open its mouth again after the first one took the line."""
     try:
-        return Conversation.every.filter(pk=conversation.pk, status=Status.BOT).exists()
+        return Conversation.objects.of(conversation.workspace_id).filter(pk=conversation.pk, status=Status.BOT).exists()
     except DatabaseError:
         return True  # unknown; the next checkpoint is refused if it may not

@@ -69,6 +69,7 @@ class _Running:
     log: TurnLog | None = None
     before: "_Running | None" = None
     end: str = ""
+    begun: bool = False
     storing: bool = False
 
     @property
@@ -78,7 +79,8 @@ class _Running:
     def stop(self, why: str) -> None:
         if not self.end and not self.storing and self.task and not self.task.done():
             self.end = why
-            self.task.cancel()
+            if self.begun:  # a task that is cancelled before its first step never gets to end the turn
+                self.task.cancel()
 
 
 class Runner:
@@ -157,7 +159,11 @@ class Runner:
             running.stop(LOST)
 
     async def _run(self, running: _Running, conversation: str) -> None:
+        running.begun = True
         try:
+            if running.end:
+                await self._end_early(running)
+                return
             if running.before:
                 await self._follow(running.before, running)
                 running.before = None

@@ -394,7 +394,7 @@ def _entry(edit: Edit, document: Document, at: int, content: Piece) -> None:
         layer=Layer.WRITTEN,
         edit=edit,
     )
-    Chunk.every.bulk_create(entry_chunks(entry, content["phrasings"], 0), batch_size=500)
+    Chunk.objects.of(entry.workspace_id).bulk_create(entry_chunks(entry, content["phrasings"], 0), batch_size=500)
 
 
 def entry_chunks(entry: Entry, phrasings: Sequence[str], first: int) -> list[Chunk]:
