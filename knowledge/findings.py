@@ -75,7 +75,9 @@ def look_for_findings(*, collection: Collection, progress: Callable[[str, int, i
         rows = Finding.objects.of(collection.workspace_id).filter(collection=collection)
         aside = set(rows.filter(set_aside_at__isnull=False).values_list("key", flat=True))
         rows.filter(set_aside_at__isnull=True).delete()
-        Finding.objects.of(collection.workspace_id).bulk_create([finding for key, finding in found.items() if key not in aside], batch_size=500)
+        Finding.objects.of(collection.workspace_id).bulk_create(
+            [finding for key, finding in found.items() if key not in aside], batch_size=500
+        )
     return len(found.keys() - aside)
 
 

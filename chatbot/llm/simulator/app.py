@@ -105,7 +105,7 @@ class Simulator:
         if self.scripts:
             return self.scripts.popleft()
         asked = _last_words(body)
-        if (named := _FAULT.search(asked)) and named.group(1) in FAULTS:
+        if (named := _FAULT.search(asked.rpartition("<question-")[2])) and named.group(1) in FAULTS:
             return FAULTS[named.group(1)](wording)
         for name, rate in self._rates.items():
             if self._dice.random() < rate:
