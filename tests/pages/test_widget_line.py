@@ -239,7 +239,7 @@ def test_a_thousand_messages_are_drawn_at_once(page: Page, bare_site: str, bare_
     page.reload()
     expect(page.locator(".message.visitor")).to_have_count(many, timeout=30_000)
     page.wait_for_timeout(300)
-    assert spent() - empty <= 0.3  # with the whole suite beside it
+    assert spent() - empty <= 1.0  # seconds of processor time; one that drew the thread anew for each would take many
 
 
 def test_a_click_reaches_the_text_box_within_600_ms(browser: Browser, bare_site: str, bare_inbox: Inbox) -> None:
