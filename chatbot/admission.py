@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 logger = logging.getLogger(__name__)
 
-LATE_S = 0.15  # an event loop that is so late on average has too much to do, however few answers there are
-FEW = 20  # of these the lateness of the loop is not the work: a library that is loaded, a machine that was asleep
+LATE_S = 0.05  # a process that is so late has too much to do, however few answers there are
+FEW = 20  # of these the lateness is not the work: a library that is loaded, a machine that was asleep
 TELL_EVERY_S = 10.0
 
 
@@ -26,9 +26,9 @@ class Admission:
     _told_at: float = field(default=float("-inf"))
 
     def enter(self, late_s: float = 0.0, *, anyway: bool = False) -> bool:
-        """Whether an answer may begin, while the event loop is `late_s` behind on average. Whoever enters must `leave`.
+        """Whether an answer may begin, while the event loop, or what waits for the database, is `late_s` behind.
 
-        `anyway`: it takes the place of one that is about to end.
+        Whoever enters must `leave`. `anyway`: it takes the place of one that is about to end.
         """
         full = self.under_way >= self.most or (late_s > LATE_S and self.under_way >= FEW)
         if full and not anyway:

@@ -6,6 +6,8 @@ pool of threads serves, each with its own connection, so that they took 0.23 s (
 
 import asyncio
 import contextvars
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -18,6 +20,8 @@ THREADS = 8
 Away = (OperationalError, InterfaceError)
 """What a database that is not there raises, and one that went away in the middle."""
 
+_waiting: deque[float] = deque()  # since when each call waits for a thread; they get theirs in this order
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -25,8 +29,22 @@ R = TypeVar("R")
 async def cross(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a blocking function that uses the database, or the processor for long, off the event loop."""
     context = contextvars.copy_context()
-    call = partial(context.run, partial(_tidy, function, *args, **kwargs))
+    call = partial(context.run, partial(_begun, function, *args, **kwargs))
+    _waiting.append(time.monotonic())
     return await asyncio.get_running_loop().run_in_executor(_pool(), call)
+
+
+def behind_s() -> float:
+    """How long the call that is next has been waiting for a thread: what the next one will have to wait, about."""
+    try:
+        return time.monotonic() - _waiting[0]
+    except IndexError:
+        return 0.0
+
+
+def _begun(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    _waiting.popleft()
+    return _tidy(function, *args, **kwargs)
 
 
 def _tidy(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from chatbot import redis_pool, store
 from chatbot.admission import Admission
-from chatbot.crossing import Away
+from chatbot.crossing import Away, behind_s
 from chatbot.live import relay
 from chatbot.live.hub import Hub, hub
 from chatbot.live.log import TurnLog
@@ -29,6 +29,7 @@ from chatbot.turn.values import (
     AskedBack,
     Delta,
     HandedOff,
+    InboxView,
     NoAnswer,
     Outcome,
     Refused,
@@ -107,7 +108,8 @@ class Runner:
         `pace`: see `chatbot.wiring.stages_for`. `instead`: whatever runs in the conversation has ended in the record.
         """
         running = _Running(turn, pace, before=self._running.get(conversation))
-        if not self.admission.enter(self._live.late_s, anyway=running.before is not None):
+        late_s = max(self._live.late_s, behind_s())
+        if not self.admission.enter(late_s, anyway=running.before is not None):
             return self._keep_task(asyncio.create_task(self._refuse(running), name=f"no room for turn {turn}"), turn)
         if running.before and instead:
             running.before.stop(LOST)
@@ -190,12 +192,8 @@ class Runner:
     async def _refuse(self, running: _Running) -> None:
         """There is no room: the question is kept, and its visitor told to ask again in a moment or leave a message."""
         try:
-            asked = await _persistently(lambda: store.read_asked(running.turn))
-            language = ByScript().detect(asked.text, asked.inbox.language)
-            text = OwnerReplies(asked.inbox).say(BUSY, language)
-            result = TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": BUSY, "language": language})
             with contextlib.suppress(LineTaken):
-                await _persistently(lambda: store.finish(asked.pk, result))
+                await _persistently(lambda: store.finish_unasked(running.turn, _no_room))
         except Exception:
             logger.exception("turn lost", extra={"turn": running.turn})
 
@@ -363,6 +361,12 @@ def _fields(record: Record, log: TurnLog, began: float) -> dict[str, object]:
     if log.first_at is not None:
         fields["first_text_ms"] = round((log.first_at - began) * 1000)
     return fields
+
+
+def _no_room(asked: str, inbox: InboxView) -> TurnResult:
+    language = ByScript().detect(asked, inbox.language)
+    text = OwnerReplies(inbox).say(BUSY, language)
+    return TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": BUSY, "language": language})
 
 
 def _result(outcome: Outcome) -> TurnResult:

@@ -1,6 +1,6 @@
 """The door to the conversations' record for async code: only frozen values cross."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chatbot.crossing import cross
@@ -55,23 +55,14 @@ async def keep_shown(checkpoints: Sequence[Checkpoint]) -> frozenset[int]:
     return await cross(checkpoints_of_turns.keep_shown, checkpoints)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a turn was asked, and where, without all that an answer needs."""
-
-    pk: int
-    text: str
-    inbox: InboxView
-
-
-async def read_asked(public_id: str) -> Asked:
-    """Raises `Turn.DoesNotExist`."""
-    return await cross(_read_asked, public_id)
-
-
 async def finish(turn_pk: int, result: TurnResult) -> None:
     """Raises `conversations.services.LineTaken`."""
     await cross(services.finish_turn, turn_id=turn_pk, result=result)
+
+
+async def finish_unasked(public_id: str, result: Callable[[str, InboxView], TurnResult]) -> None:
+    """End a turn with what `result` makes of its question's words and its inbox, in one crossing. Raises `LineTaken`."""
+    await cross(_finish_unasked, public_id, result)
 
 
 async def clear_way(public_id: str) -> bool:
@@ -148,9 +139,9 @@ def _remembers(conversation: Conversation, said: Sequence[Message]) -> bool:
     return held > 0 and (len(said) > HISTORY_MESSAGES or held > 1 or conversation.remembered_seq == 0)
 
 
-def _read_asked(public_id: str) -> Asked:
+def _finish_unasked(public_id: str, result: Callable[[str, InboxView], TurnResult]) -> None:
     turn = Turn.every.select_related("conversation__inbox__workspace", "question").get(public_id=public_id)
-    return Asked(turn.pk, turn.question.text, view_inbox(turn.conversation.inbox))
+    services.finish_turn(turn_id=turn.pk, result=result(turn.question.text, view_inbox(turn.conversation.inbox)))
 
 
 def _valid(said: Sequence[Message]) -> list[Message]:
