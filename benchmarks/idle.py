@@ -83,6 +83,7 @@ async def _measure(name: str, server: Server, visitors: Path, count: int) -> Res
     await asyncio.gather(*(crowd.ask(each) for each in warmers))
     crowd.leave(warmers)
     first = await crowd.enter(count // 10, A_SECOND[name])
+    await asyncio.sleep(SETTLE_S)
     few = await _token_us(crowd, server, first[:READERS])
     await asyncio.sleep(SETTLE_S)
     memory, cpu = server.memory, server.cpu

@@ -1,6 +1,7 @@
 """What a server process does besides answering requests: its ears, its tick, its sweep, its worker threads, its warm-up."""
 
 import asyncio
+import gc
 import logging
 
 from django.conf import settings
@@ -77,4 +78,6 @@ class Process:
         except Exception:
             logger.exception("warm-up failed; the first questions will be slow")
         finally:
+            gc.collect()
+            gc.freeze()  # what is loaded by now stays; looking through it for garbage would hold every answer up
             health.warming.clear()
