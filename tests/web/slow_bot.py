@@ -1,10 +1,10 @@
 """The whole application with a bot that speaks slowly: for tests that kill or pause its process.
 
 ``SLOW_BOT_WORDS`` words, one every `WORD_S`; nothing is loaded that takes long.
+Only for processes of their own: importing it replaces the model of the process that does.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Sequence
 
 from chatbot.asgi import application  # isort: skip - it sets Django up
@@ -12,15 +12,11 @@ from chatbot.asgi import application  # isort: skip - it sets Django up
 from chatbot import process, runner
 from chatbot.turn.values import Finished, ModelEvent, Prompt, Started, Text
 from tests.chatbot.turn.stages import stages
+from tests.web.slow_words import WORDS
 
 __all__ = ["application"]
 
 WORD_S = 0.05
-WORDS = int(os.environ.get("SLOW_BOT_WORDS", "70"))
-
-
-def text(words: int = WORDS) -> str:
-    return "".join(f"Word {number}. " for number in range(words))
 
 
 class SlowModel:

@@ -17,7 +17,7 @@ from conversations import services
 from conversations.models import Author, Conversation, Message
 from tests.environment import PRODUCTION
 from tests.serving import ServerProcess, server_processes
-from tests.web.slow_bot import text
+from tests.web.slow_words import text
 from tests.web.test_sockets import Visit
 
 pytestmark = pytest.mark.django_db(transaction=True)
