@@ -752,9 +752,16 @@ class TestCommand:
         assert len(simulator.asked) == 6 + 1
 
     def test_stopped_by_hand_it_loses_nothing_and_nobody_goes_on_until_it_is_called_again(
-        self, workspace: Workspace, slow: Watched, tmp_path: Path, run: Callable[..., str]
+        self,
+        workspace: Workspace,
+        slow: Watched,
+        tmp_path: Path,
+        run: Callable[..., str],
+        request: pytest.FixtureRequest,
     ) -> None:
         account(workspace, slow)
+        handled = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+        request.addfinalizer(lambda: signal.signal(signal.SIGINT, handled))
         rows = [{"id": f"q{number}", "prompt": f"Question {number}"} for number in range(12)]
         pressing = threading.Thread(
             target=lambda: (eventually(lambda: len(slow.asked) >= 4), signal.raise_signal(signal.SIGINT))
