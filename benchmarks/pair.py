@@ -4,18 +4,23 @@ The databases are those of the tests (`tests/servers.py`): on loopback, in the r
 visitor is told comes from `upstream/known.py`.
 """
 
+import argparse
+import asyncio
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from upstream.known import KNOWLEDGE, Model
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
@@ -106,6 +111,55 @@ def pair(home: Path, *, model_port: int, knowledge: str, encoders: Path | None =
                 process.kill()
         for log in sorted(home.glob("web-*.log")):
             sys.stderr.writelines(line for line in log.open() if " INFO " not in line)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took, in seconds, and what its web processes used of the processor meanwhile."""
+
+    took_s: float
+    used_s: float
+
+
+Story = Callable[[argparse.Namespace, Model, Pair], Awaitable[Callable[[Cost], int]]]
+"""Runs beside the two processes and gives what then, with them gone, reports and says what to exit with."""
+
+
+def run_beside(story: Story, parser: argparse.ArgumentParser, *, first_s: float, rate: float, tokens: int) -> None:
+    """The main program of a script that does something to the two processes while the model answers.
+
+    `first_s`: seconds to the model's first token; `rate`: tokens a second; `tokens`: of an answer. Exits the interpreter.
+    """
+    parser.add_argument("--seed", type=int, default=20261125)
+    parser.add_argument("--encoders", type=Path)
+    options = parser.parse_args()
+
+    async def beside(home: Path) -> int:
+        model = Model(seed=options.seed, first_s=first_s, rate=rate, tokens=tokens)
+        await model.start()
+        started = pair(home, model_port=model.port, knowledge=KNOWLEDGE, encoders=options.encoders)
+        servers = await asyncio.to_thread(started.__enter__)
+        try:
+            began, before = time.monotonic(), sum(servers.processor_s())
+            conclude = await story(options, model, servers)
+            cost = Cost(time.monotonic() - began, sum(servers.processor_s()) - before)
+        finally:
+            await asyncio.to_thread(started.__exit__, None, None, None)
+        return conclude(cost)
+
+    with tempfile.TemporaryDirectory(prefix="baton-bench-", ignore_cleanup_errors=True) as scratch:
+        ended = asyncio.run(beside(Path(scratch)))
+    sys.exit(ended)
+
+
+def report_end(cost: Cost, model: Model, late: list[float], broken: list[str]) -> None:
+    """The last lines of a report: how far the run can be trusted, and which promises were broken."""
+    print(f"the driver's own lateness {shares(late)}; the model's at most {model.latest_s * 1000:.0f} ms")
+    used = cost.used_s / cost.took_s
+    print(f"the web processes used {used:.2f} of a core together; load of the machine {os.getloadavg()[0]:.1f}")
+    print(f"broken promises: {len(broken)}")
+    for problem in broken[:40]:
+        print("  BROKEN", problem)
 
 
 def machine() -> str:

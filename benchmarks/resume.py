@@ -13,21 +13,19 @@ when a promise is broken. Needs PostgreSQL and Redis.
 import argparse
 import asyncio
 import json
-import os
 import random
-import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from pair import Line, Pair, machine, pair, shares
+from pair import Cost, Line, Pair, machine, report_end, run_beside, shares
 from screen import Screen, Stream
-from upstream.known import KNOWLEDGE, MARK, Model, question
+from upstream.known import MARK, Model, question
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
@@ -214,7 +212,7 @@ class Visitor:
 class Run:
     def __init__(self, options: argparse.Namespace, model: Model, servers: Pair) -> None:
         self.options, self.model, self.pair, self.found = options, model, servers, Found()
-        self._number = 0
+        self.answers = 0
 
     @property
     def goes_on(self) -> bool:
@@ -225,12 +223,12 @@ class Run:
             return False
         self.found.cuts += 1
         if self.found.cuts % 100 == 0:
-            print(f"{self.found.cuts} cuts, {self._number} answers, broken {len(self.found.broken)}", flush=True)
+            print(f"{self.found.cuts} cuts, {self.answers} answers, broken {len(self.found.broken)}", flush=True)
         return True
 
     def next_number(self) -> int:
-        self._number += 1
-        return self._number
+        self.answers += 1
+        return self.answers
 
     async def run(self) -> None:
         lines = [await asyncio.to_thread(self.pair.open_line) for _ in range(self.options.visitors)]
@@ -263,61 +261,39 @@ class Run:
         asked = self.model.asked
         return broken + [
             f"question {number}: answered {answers[number]} times, asked {asked[number]} times"
-            for number in range(1, self._number + 1)
+            for number in range(1, self.answers + 1)
             if answers[number] != 1 or asked[number] != 1
         ]
 
 
-def report(run: Run, took_s: float, used_s: float) -> None:
+def report(run: Run, cost: Cost) -> int:
     found = run.found
     print(machine())
-    print(
-        f"seed {run.options.seed}; {found.cuts} cuts, {run._number} answers, {found.characters} characters, {took_s:.0f} s"
-    )
+    counted = f"{found.cuts} cuts, {run.answers} answers, {found.characters} characters, {cost.took_s:.0f} s"
+    print(f"seed {run.options.seed}; {counted}")
     print("  " + "; ".join(f"{count} {kind}" for kind, count in sorted(found.kinds.items())))
     print(f"hello to the first replayed frame     {shares(found.replayed)}")
     print(f"hello to welcome                      {shares(found.welcomed)}")
     unseen = sorted(found.unseen) or [0]
     print(f"characters unseen when an answer ends {unseen[len(unseen) // 2]} at the median, {unseen[-1]} at most")
-    print(f"the driver's own lateness {shares(found.late)}; the model's at most {run.model.latest_s * 1000:.0f} ms")
-    print(
-        f"the web processes used {used_s / took_s:.2f} of a core together; load of the machine {os.getloadavg()[0]:.1f}"
-    )
-    print(f"lost, doubled or other: {len(found.broken)}")
-    for problem in found.broken[:40]:
-        print("  BROKEN", problem)
+    replayed = sorted(found.replayed)
+    if replayed and replayed[min(len(replayed) - 1, int(0.99 * len(replayed)))] > REPLAYED_WITHIN_S:
+        found.broken.append(f"more than {REPLAYED_WITHIN_S * 1000:.0f} ms to the first replayed frame at p99")
+    report_end(cost, run.model, found.late, found.broken)
+    return int(bool(found.broken))
 
 
-async def measure(options: argparse.Namespace, home: Path) -> int:
-    model = Model(seed=options.seed, first_s=FIRST_S, rate=RATE, tokens=TOKENS)
-    await model.start()
-    started = pair(home, model_port=model.port, knowledge=KNOWLEDGE, encoders=options.encoders)
-    servers = await asyncio.to_thread(started.__enter__)
-    try:
-        run = Run(options, model, servers)
-        began, before = time.monotonic(), sum(servers.processor_s())
-        await run.run()
-        took_s, used_s = time.monotonic() - began, sum(servers.processor_s()) - before
-    finally:
-        await asyncio.to_thread(started.__exit__, None, None, None)
-    report(run, took_s, used_s)
-    replayed = sorted(run.found.replayed)
-    slow = bool(replayed) and replayed[min(len(replayed) - 1, int(0.99 * len(replayed)))] > REPLAYED_WITHIN_S
-    if slow:
-        print(f"BROKEN: more than {REPLAYED_WITHIN_S * 1000:.0f} ms to the first replayed frame at p99")
-    return int(bool(run.found.broken) or slow)
+async def story(options: argparse.Namespace, model: Model, servers: Pair) -> Callable[[Cost], int]:
+    run = Run(options, model, servers)
+    await run.run()
+    return partial(report, run)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cuts", type=int, default=1_000)
-    parser.add_argument("--seed", type=int, default=20261125)
     parser.add_argument("--visitors", type=int, default=12)
-    parser.add_argument("--encoders", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="baton-resume-", ignore_cleanup_errors=True) as scratch:
-        ended = asyncio.run(measure(options, Path(scratch)))
-    sys.exit(ended)
+    run_beside(story, parser, first_s=FIRST_S, rate=RATE, tokens=TOKENS)
 
 
 if __name__ == "__main__":

@@ -14,22 +14,20 @@ is the text that is kept. Exits with 1 when a promise is broken. Needs PostgreSQ
 import argparse
 import asyncio
 import json
-import os
 import random
-import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import httpx
-from pair import Line, Pair, machine, pair, shares
+from pair import Cost, Line, Pair, machine, report_end, run_beside, shares
 from screen import Screen
-from upstream.known import KNOWLEDGE, Model, question
+from upstream.known import Model, question
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
@@ -316,54 +314,34 @@ def _say(number: int) -> dict[str, str]:
     return {"type": "say", "id": uuid.uuid4().hex, "text": question(number)}
 
 
-def report(run: Run, took_s: float, used_s: float) -> None:
+def report(run: Run, cost: Cost) -> int:
     found = run.found
     print(machine())
-    print(f"seed {run.options.seed}; {len(run.taken)} takeovers in {took_s:.0f} s, {run.options.at_once} at once")
+    counted = f"{len(run.taken)} takeovers in {cost.took_s:.0f} s, {run.options.at_once} at once"
+    print(f"seed {run.options.seed}; {counted}")
     print("  " + "; ".join(f"{count} {kind}" for kind, count in found.kinds.items()))
     print(f"the takeover took the agent             {shares(found.took)}")
     print(f"last bot frame - handover written       {shares(found.last_frame)}")
     print(f"  of the frames that came after it      {shares(found.after_written)}")
     print(f"  of those after the call had returned  {shares(found.after_return)}")
     behind = sorted(found.behind) or [0]
-    print(
-        f"characters kept that other readers had not seen live: {behind[len(behind) // 2]} at the median, {behind[-1]} at most"
-    )
-    print(f"the driver's own lateness {shares(found.late)}; the model's at most {run.model.latest_s * 1000:.0f} ms")
-    print(
-        f"the web processes used {used_s / took_s:.2f} of a core together; load of the machine {os.getloadavg()[0]:.1f}"
-    )
-    print(f"broken: {len(found.broken)}")
-    for problem in found.broken[:40]:
-        print("  BROKEN", problem)
+    unseen = f"{behind[len(behind) // 2]} at the median, {behind[-1]} at most"
+    print(f"characters kept that other readers had not seen live: {unseen}")
+    report_end(cost, run.model, found.late, found.broken)
+    return int(bool(found.broken) or len(run.taken) != run.options.takeovers)
 
 
-async def measure(options: argparse.Namespace, home: Path) -> int:
-    model = Model(seed=options.seed, first_s=FIRST_S, rate=RATE, tokens=TOKENS)
-    await model.start()
-    started = pair(home, model_port=model.port, knowledge=KNOWLEDGE, encoders=options.encoders)
-    servers = await asyncio.to_thread(started.__enter__)
-    try:
-        run = Run(options, model, servers)
-        began, before = time.monotonic(), sum(servers.processor_s())
-        await run.run()
-        took_s, used_s = time.monotonic() - began, sum(servers.processor_s()) - before
-    finally:
-        await asyncio.to_thread(started.__exit__, None, None, None)
-    report(run, took_s, used_s)
-    return int(bool(run.found.broken) or len(run.taken) != options.takeovers)
+async def story(options: argparse.Namespace, model: Model, servers: Pair) -> Callable[[Cost], int]:
+    run = Run(options, model, servers)
+    await run.run()
+    return partial(report, run)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--takeovers", type=int, default=1_000)
-    parser.add_argument("--seed", type=int, default=20261125)
     parser.add_argument("--at-once", type=int, default=6)
-    parser.add_argument("--encoders", type=Path)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="baton-takeovers-", ignore_cleanup_errors=True) as scratch:
-        ended = asyncio.run(measure(options, Path(scratch)))
-    sys.exit(ended)
+    run_beside(story, parser, first_s=FIRST_S, rate=RATE, tokens=TOKENS)
 
 
 if __name__ == "__main__":

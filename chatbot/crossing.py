@@ -7,7 +7,6 @@ pool of threads serves, each with its own connection, so that they took 0.23 s (
 import asyncio
 import contextvars
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -20,7 +19,7 @@ THREADS = 8
 Away = (OperationalError, InterfaceError)
 """What a database that is not there raises, and one that went away in the middle."""
 
-_waiting: deque[float] = deque()  # since when each call waits for a thread; they get theirs in this order
+_waiting: dict[object, float] = {}  # since when each call waits for a thread, the one that is next first
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,21 +28,25 @@ R = TypeVar("R")
 async def cross(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a blocking function that uses the database, or the processor for long, off the event loop."""
     context = contextvars.copy_context()
-    call = partial(context.run, partial(_begun, function, *args, **kwargs))
-    _waiting.append(time.monotonic())
-    return await asyncio.get_running_loop().run_in_executor(_pool(), call)
+    ticket = object()
+    call = partial(context.run, partial(_begun, ticket, function, *args, **kwargs))
+    _waiting[ticket] = time.monotonic()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_pool(), call)
+    finally:
+        _waiting.pop(ticket, None)  # given up before it got a thread
 
 
 def behind_s() -> float:
     """How long the call that is next has been waiting for a thread: what the next one will have to wait, about."""
     try:
-        return time.monotonic() - _waiting[0]
-    except IndexError:
+        return time.monotonic() - next(iter(_waiting.values()))
+    except (StopIteration, RuntimeError):  # none waits, or one got its thread at this very moment
         return 0.0
 
 
-def _begun(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    _waiting.popleft()
+def _begun(ticket: object, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    _waiting.pop(ticket, None)
     return _tidy(function, *args, **kwargs)
 
 

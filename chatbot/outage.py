@@ -9,7 +9,7 @@ import logging
 import time
 
 from chatbot import redis_pool
-from chatbot.crossing import cross
+from chatbot.crossing import Away, cross
 from chatbot.live.hub import Hub
 from conversations.broadcast import bells_of
 
@@ -39,8 +39,10 @@ class Outage:
                 continue
             try:
                 await self._look()
-            except Exception as problem:  # the record is away, too
+            except Away as problem:  # the record, too
                 logger.warning("nothing is heard of other processes", extra={"problem": type(problem).__name__})
+            except Exception:
+                logger.exception("looking for news of other processes failed")
 
     async def _look(self) -> None:
         followed = self._hub.followed()

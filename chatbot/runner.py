@@ -325,8 +325,11 @@ class Runner:
                         for pk, (_, loaded, log) in now.items()
                     ]
                 )
-            except Exception:  # a database away for a moment; the next second tries again
-                logger.warning("checkpoints failed", extra={"turns": len(now)})
+            except Away as problem:  # the next second tries again
+                logger.warning("checkpoints failed", extra={"turns": len(now), "problem": type(problem).__name__})
+                continue
+            except Exception:
+                logger.exception("checkpoints failed", extra={"turns": len(now)})
                 continue
             for pk in now.keys() - held:
                 running, _, log = now[pk]

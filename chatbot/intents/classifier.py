@@ -83,7 +83,7 @@ class _Characters(_Learner):
 
     def score(self, texts: Sequence[str]) -> tuple[Numbers, Numbers]:
         features = self._features.of(texts)
-        return _softmax(_margins(self._svm, features)), _nearest(features @ self._examples.T)
+        return _softmax(MARGIN_SHARPNESS * _margins(self._svm, features)), _nearest(features @ self._examples.T)
 
 
 class _WordsAndMeaning(_Learner):
@@ -100,7 +100,7 @@ class _WordsAndMeaning(_Learner):
 
     def score(self, texts: Sequence[str]) -> tuple[Numbers, Numbers]:
         vectors = self._vectors.of(texts)
-        by_words = _softmax(_margins(self._svm, self._features.of(texts)))
+        by_words = _softmax(MARGIN_SHARPNESS * _margins(self._svm, self._features.of(texts)))
         by_meaning = _probabilities(self._regression, vectors)
         mixed = EMBEDDING_WEIGHT * by_meaning + (1 - EMBEDDING_WEIGHT) * by_words
         return mixed, _nearest(vectors @ self._examples.T)
@@ -198,10 +198,10 @@ def _calibrate(texts: list[str], truth: Any, outside: list[str], labels: int, ne
     return float(temperature), threshold
 
 
-def _softmax(margins: Numbers) -> Numbers:
-    scaled = MARGIN_SHARPNESS * margins
-    powers = np.exp(scaled - scaled.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)  # type: ignore[no-any-return]
+def _softmax(scores: Numbers) -> Numbers:
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    shares: Numbers = powers / powers.sum(1, keepdims=True)
+    return shares
 
 
 def _margins(svm: LinearSVC, features: Any) -> Numbers:
@@ -215,8 +215,7 @@ def _probabilities(regression: LogisticRegression, vectors: Numbers) -> Numbers:
     raw: Numbers = vectors @ regression.coef_.T + regression.intercept_
     if raw.shape[1] == 1:  # two labels have one line between them
         raw = np.column_stack([np.zeros(len(raw)), raw[:, 0]])
-    powers = np.exp(raw - raw.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)  # type: ignore[no-any-return]
+    return _softmax(raw)
 
 
 def _cool(probabilities: Numbers, temperature: float) -> Numbers:

@@ -47,6 +47,7 @@ WORDS = {
 
 NOTES = {
     "pages_without_text": _("These pages hold a picture and no text:"),
+    "charts_without_figures": _("The figures of charts could not be read on these slides:"),
     "unpacked": _("Taken from this ZIP:"),
     "too_many_pages": _("The site lists more pages than are read; left out:"),
 }

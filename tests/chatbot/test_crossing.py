@@ -30,3 +30,21 @@ def test_a_call_that_fails_is_no_longer_waiting() -> None:
         assert behind_s() == 0.0
 
     asyncio.run(story())
+
+
+def test_a_call_that_is_given_up_before_it_got_a_thread_is_no_longer_waiting() -> None:
+    async def story() -> None:
+        go_on = threading.Event()
+        busy = [asyncio.create_task(cross(go_on.wait, 10)) for _ in range(crossing.THREADS)]
+        await asyncio.sleep(0.1)
+        given_up = asyncio.create_task(cross(lambda: None))
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        go_on.set()
+        await asyncio.gather(*busy)
+        await cross(lambda: None)
+        await asyncio.sleep(0.2)
+        assert behind_s() == 0.0
+
+    asyncio.run(story())

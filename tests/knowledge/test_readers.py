@@ -210,15 +210,36 @@ class TestSlides:
             "- Basic\n- Pro\n\n| Plan | Price |\n| --- | --- |\n| Basic | 5 |\n\nDiscounts from ten seats."
         )
 
-    def test_a_chart_is_read_as_the_figures_it_is_drawn_from(self) -> None:
+    @staticmethod
+    def _deck_with_chart() -> tuple[Any, Any]:
         figures = pptx.chart.data.CategoryChartData()
         figures.categories = ["Basic", "Pro"]
         figures.add_series("Price", (5, 9))
         deck = pptx.Presentation()
         slide = deck.slides.add_slide(deck.slide_layouts[5])
         slide.shapes.title.text = "Prices"
-        slide.shapes.add_chart(pptx.enum.chart.XL_CHART_TYPE.BAR_CLUSTERED, 0, 0, 100, 100, figures)
-        assert "|  | Price |\n| --- | --- |\n| Basic | 5.0 |\n| Pro | 9.0 |" in read("a.pptx", saved(deck)).markdown
+        shape = slide.shapes.add_chart(pptx.enum.chart.XL_CHART_TYPE.BAR_CLUSTERED, 0, 0, 100, 100, figures)
+        return deck, shape.chart
+
+    def test_a_chart_is_read_as_the_figures_it_is_drawn_from(self) -> None:
+        deck, _ = self._deck_with_chart()
+        found = read("a.pptx", saved(deck))
+        assert "|  | Price |\n| --- | --- |\n| Basic | 5.0 |\n| Pro | 9.0 |" in found.markdown
+        assert found.note == ""
+
+    @pytest.mark.parametrize("kind", ["bar3DChart", "stockChart", "surfaceChart", "ofPieChart", "line3DChart"])
+    def test_a_kind_of_chart_that_cannot_be_read_is_named_and_loses_nothing_else(self, kind: str) -> None:
+        deck, chart = self._deck_with_chart()
+        plot = chart._chartSpace.find(".//{*}barChart")
+        plot.tag = plot.tag.replace("barChart", kind)
+        chart.chart_title.text_frame.text = "Per month"
+        after = deck.slides.add_slide(deck.slide_layouts[1])
+        after.placeholders[1].text = "Pro has five seats."
+        found = read("a.pptx", saved(deck))
+        assert "Prices" in found.markdown
+        assert "Per month" in found.markdown
+        assert "Pro has five seats." in found.markdown
+        assert (found.note, found.note_detail) == ("charts_without_figures", "1")
 
 
 class TestTablesThatAreNoFaq:

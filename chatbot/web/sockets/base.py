@@ -58,6 +58,9 @@ class Socket(AsyncWebsocketConsumer):
     unmetered: frozenset[str] = frozenset()  # frames that look after their own rate
     language = "en"
     _catching_up: asyncio.Task[None] | None = None
+    _sending = 0  # frames that wait for room in the connection
+    _moved_at = 0.0  # when one last found it
+    _patience: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As Channels' own, without a channel of the layer, whose queue and tasks would take more than all the rest: news
@@ -74,19 +77,36 @@ class Socket(AsyncWebsocketConsumer):
         finally:
             if self._catching_up:
                 self._catching_up.cancel()
+            if self._patience:
+                self._patience.cancel()
             await self.disconnect(code)
 
     async def base_send(self, message: dict[str, Any]) -> None:
-        """Waits while the connection is full. Raises `Gone` when it is closed, or was full for `UNREAD_S` and is cut off."""
+        """Waits while the connection is full. Raises `Gone` when it is closed, or was full for `UNREAD_S` and is cut off.
+
+        One timer now and then, not one a frame: nearly every frame goes at once, and a timer for it costs more than it does.
+        """
+        if not self._sending:
+            self._moved_at = time.monotonic()
+        self._sending += 1
+        if self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(UNREAD_S, self._lose_patience)
         try:
-            async with asyncio.timeout(UNREAD_S):
-                await self._send(message)
-        except TimeoutError:
-            logger.info("a socket that nobody reads is cut off")
-            _cut_off(self._send)
-            raise Gone from None
+            await self._send(message)
         except OSError:
             raise Gone from None
+        finally:
+            self._sending -= 1
+            self._moved_at = time.monotonic()
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        left = self._moved_at + UNREAD_S - time.monotonic()
+        if self._sending and left > 0:
+            self._patience = asyncio.get_running_loop().call_later(left, self._lose_patience)
+        elif self._sending:
+            logger.info("a socket that nobody reads is cut off")
+            _cut_off(self._send)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """As Channels' own, without its thread hop."""
@@ -224,7 +244,7 @@ def number_of(frame: Mapping[str, Any], name: str) -> int:
 
 def _cut_off(send: Any) -> None:
     """End the connection at once. Closing it in good order would wait, without end, for the peer to read what is under way;
-    ASGI has no word for this, so that uvicorn's own transport is taken. With another server the next send fails again."""
+    ASGI has no word for this, so that uvicorn's own transport is taken. Another server's send waits until it gives up."""
     owner: Any = getattr(send, "__self__", None)
     while hasattr(owner, "real_send"):  # what Channels puts around it for a session
         owner = getattr(owner.real_send, "__self__", None)

@@ -1,7 +1,8 @@
 """A presentation: a section a slide, under its title and number, with its tables and the speaker's notes."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pptx
@@ -20,18 +21,27 @@ def read(title: str, data: bytes) -> Extracted:
     check_package(data, must_hold="ppt/presentation.xml", kind="presentation")
     try:
         deck = pptx.Presentation(io.BytesIO(data))
-        sections = [section for number, slide in enumerate(deck.slides, 1) if (section := _section(number, slide))]
+        unread: list[int] = []
+        sections = [_section(number, slide, unread) for number, slide in enumerate(deck.slides, 1)]
         named = str(deck.core_properties.title or "").strip()
     except (*BROKEN, RecursionError) as problem:
         raise Unreadable("broken", type(problem).__name__) from None
     is_named = named and named.lower() not in {"powerpoint presentation", "powerpoint 演示文稿"}
-    return Extracted(named if is_named else title, PPTX, markdown="\n\n".join(sections))
+    return Extracted(
+        named if is_named else title,
+        PPTX,
+        markdown="\n\n".join(filter(None, sections)),
+        note="charts_without_figures" if unread else "",
+        note_detail=", ".join(map(str, dict.fromkeys(unread)))[:80],
+    )
 
 
-def _section(number: int, slide: Any) -> str:
+def _section(number: int, slide: Any, unread: list[int]) -> str:
+    """`unread` is told the slides of whose charts the figures cannot be read."""
     heading = slide.shapes.title
     name = " ".join(heading.text_frame.text.split()) if heading is not None and heading.has_text_frame else ""
-    blocks = [block for shape in _in_reading_order(slide.shapes) if shape != heading for block in _blocks(shape)]
+    told = partial(unread.append, number)
+    blocks = [block for shape in _in_reading_order(slide.shapes) if shape != heading for block in _blocks(shape, told)]
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         notes = _text(slide.notes_slide.notes_text_frame)
         blocks += [notes] if notes else []
@@ -49,7 +59,7 @@ def _in_reading_order(shapes: Iterable[Any], depth: int = 0) -> Iterator[Any]:
             yield shape
 
 
-def _blocks(shape: Any) -> Iterator[str]:
+def _blocks(shape: Any, unread: Callable[[], None]) -> Iterator[str]:
     if shape.has_text_frame:
         text = _text(shape.text_frame)
         if text:
@@ -59,25 +69,28 @@ def _blocks(shape: Any) -> Iterator[str]:
         if table:
             yield table
     elif getattr(shape, "has_chart", False):
-        yield from _chart(shape.chart)
+        yield from _chart(shape.chart, unread)
 
 
-def _chart(chart: Any) -> Iterator[str]:
+def _chart(chart: Any, unread: Callable[[], None]) -> Iterator[str]:
     """The figures a chart is drawn from, as a table: a row a category, a column a series."""
     if chart.has_title and chart.chart_title.has_text_frame:
         yield " ".join(chart.chart_title.text_frame.text.split())
     try:
-        plots = list(chart.plots)
-    except NotImplementedError:  # kinds of charts that python-pptx does not know
-        plots = []
-    for plot in plots:
-        series = list(plot.series)[:MAX_SERIES]
-        rows = [["", *(str(one.name or "") for one in series)]]
-        values = [list(one.values) for one in series]
-        for at, category in enumerate(plot.categories):
-            rows.append([str(category), *(str(column[at]) if at < len(column) else "" for column in values)])
-        if len(rows) > 1:
-            yield markdown_table(rows)
+        tables = [table for plot in chart.plots if (table := _figures(plot))]
+    except BROKEN:  # a kind of chart that python-pptx does not know, or one that is broken
+        unread()
+    else:
+        yield from tables
+
+
+def _figures(plot: Any) -> str:
+    series = list(plot.series)[:MAX_SERIES]
+    rows = [["", *(str(one.name or "") for one in series)]]
+    values = [list(one.values) for one in series]
+    for at, category in enumerate(plot.categories):
+        rows.append([str(category), *(str(column[at]) if at < len(column) else "" for column in values)])
+    return markdown_table(rows) if len(rows) > 1 else ""
 
 
 def _text(frame: Any) -> str:

@@ -76,10 +76,9 @@ def faq(rows: Rows) -> tuple[FaqEntry, ...]:
     """The entries of a FAQ; none when the table is something else. Raises `Unreadable`: it has one of the two columns only."""
     at, header = _header(rows)
     question, answer = _column(header, QUESTION_HEADERS), _column(header, ANSWER_HEADERS)
-    if question is None and answer is None:
-        return ()
     if question is None or answer is None:
-        if header[question if answer is None else answer] in LETTERS:  # type: ignore[index]  # one of the two is a number
+        found = [header[at] for at in (question, answer) if at is not None]
+        if all(name in LETTERS for name in found):  # neither, or a column that is just called "a"
             return ()
         raise Unreadable("no_faq_header", ", ".join(filter(None, header))[:120])
     phrasing = _column(header, PHRASING_HEADERS)
