@@ -30,17 +30,14 @@ from streaming_adapter import Baton
 
 RAMP_S, AGAIN_S, WARMERS, TOKENS = 10.0, 20.0, 20, 300
 HELD_MS, BUSY_MS, LET_IN = 500.0, 200.0, 0.8
-BUSY = b"Very many people are asking just now"
 
 
 class Told(Baton):
     """As `Baton`; notes whether the answer was that there is no room."""
 
-    def on_text(self, conn: Any, p: bytes) -> bool:
-        ended = super().on_text(conn, p)
-        if ended:
-            conn.state = BUSY in p
-        return bool(ended)
+    def refused(self, conn: Any) -> bool:
+        conn.refused = True
+        return True
 
 
 @dataclass(frozen=True)
@@ -149,15 +146,15 @@ async def _ask_on(crowd: Crowd, connection: Any, after_s: float, record: _Record
     """One visitor: asks, reads to the end, asks again; refused, waits a while first."""
     await asyncio.sleep(after_s)
     while True:
-        connection.state = False
+        connection.refused = False
         began = time.monotonic()
         await crowd.ask(connection)
         if connection.t is None:
             return
-        if connection.state and record.on:
+        if connection.refused and record.on:
             record.busy.append(time.monotonic() - began)
-        record.answered += record.on and not connection.state
-        if connection.state:
+        record.answered += record.on and not connection.refused
+        if connection.refused:
             await asyncio.sleep(AGAIN_S)
 
 

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 
 logger = logging.getLogger(__name__)
 
-LATE_S = 0.05  # a process that is so late has too much to do, however few answers there are
+LATE_S = (
+    0.1  # an event loop that is so late makes every text late: there is too much to do, however few answers there are
+)
+BEHIND_S = (
+    1.0  # so long may a question wait for the database: answers that begin at the same moment wait for each other
+)
 FEW = 20  # of these the lateness is not the work: a library that is loaded, a machine that was asleep
 TELL_EVERY_S = 10.0
 
@@ -25,12 +30,13 @@ class Admission:
     refused: int = 0
     _told_at: float = field(default=float("-inf"))
 
-    def enter(self, late_s: float = 0.0, *, anyway: bool = False) -> bool:
-        """Whether an answer may begin, while the event loop, or what waits for the database, is `late_s` behind.
+    def enter(self, late_s: float = 0.0, behind_s: float = 0.0, *, anyway: bool = False) -> bool:
+        """Whether an answer may begin, while the event loop is `late_s` late and what waits for the database `behind_s`.
 
         Whoever enters must `leave`. `anyway`: it takes the place of one that is about to end.
         """
-        full = self.under_way >= self.most or (late_s > LATE_S and self.under_way >= FEW)
+        overdone = late_s > LATE_S or behind_s > BEHIND_S
+        full = self.under_way >= self.most or (overdone and self.under_way >= FEW)
         if full and not anyway:
             self.refused += 1
             self._tell()

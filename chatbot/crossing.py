@@ -14,7 +14,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
-THREADS = 8
+THREADS = 4  # more of them do not get more done, they make the event loop wait for the interpreter
+AT_ONCE_THREADS = 2
 
 Away = (OperationalError, InterfaceError)
 """What a database that is not there raises, and one that went away in the middle."""
@@ -27,14 +28,21 @@ R = TypeVar("R")
 
 async def cross(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a blocking function that uses the database, or the processor for long, off the event loop."""
-    context = contextvars.copy_context()
     ticket = object()
-    call = partial(context.run, partial(_begun, ticket, function, *args, **kwargs))
     _waiting[ticket] = time.monotonic()
     try:
-        return await asyncio.get_running_loop().run_in_executor(_pool(), call)
+        return await _run_in(_pool(), partial(_begun, ticket, function, *args, **kwargs))
     finally:
         _waiting.pop(ticket, None)  # given up before it got a thread
+
+
+async def cross_at_once(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """As `cross`, past all that waits for a thread there: for the short word that there is no room for more."""
+    return await _run_in(_at_once_pool(), partial(_tidy, function, *args, **kwargs))
+
+
+async def _run_in(pool: ThreadPoolExecutor, call: Callable[[], R]) -> R:
+    return await asyncio.get_running_loop().run_in_executor(pool, partial(contextvars.copy_context().run, call))
 
 
 def behind_s() -> float:
@@ -68,3 +76,8 @@ def _tidy(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="crossing")
+
+
+@lru_cache(maxsize=1)
+def _at_once_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE_THREADS, thread_name_prefix="crossing at once")

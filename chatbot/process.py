@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import sys
 
 from django.conf import settings
 
@@ -21,6 +22,10 @@ from workspace.models import Workspace
 
 logger = logging.getLogger(__name__)
 
+SWITCH_S = (
+    0.001  # how long a thread may keep the interpreter while the event loop waits for it; Python's own 5 ms, times
+)
+# the threads that compete, make streams uneven
 SWEEP_S = 1.0  # a dead process's answer is marked within the lease of a turn and this
 
 
@@ -35,6 +40,7 @@ class Process:
         self._outage: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        sys.setswitchinterval(SWITCH_S)
         hub().start()
         runner()
         if redis_pool.configured():

@@ -29,7 +29,6 @@ from chatbot.turn.values import (
     AskedBack,
     Delta,
     HandedOff,
-    InboxView,
     NoAnswer,
     Outcome,
     Refused,
@@ -37,7 +36,7 @@ from chatbot.turn.values import (
 )
 from chatbot.wiring import Record, stages_for
 from conversations.checkpoints import Checkpoint
-from conversations.models import Message, Turn
+from conversations.models import Inbox, Message, Turn
 from conversations.services import LineTaken, TurnResult
 
 logger = logging.getLogger(__name__)
@@ -99,17 +98,22 @@ class Runner:
         live.on_merge(self._merge)
 
     def start(
-        self, *, turn: str, conversation: str, pace: float | None = None, instead: bool = False
+        self,
+        *,
+        turn: str,
+        conversation: str,
+        pace: float | None = None,
+        instead: bool = False,
+        admitted: bool = False,
     ) -> asyncio.Task[None]:
         """Begin a turn. One that runs in the conversation and has shown nothing yet is merged into it.
 
-        When there is no room for another answer (see `chatbot.admission`) it ends at once, and says so.
+        When there is no room for another answer (see `admit`) it ends at once, and says so; `admitted`: there is.
 
         `pace`: see `chatbot.wiring.stages_for`. `instead`: whatever runs in the conversation has ended in the record.
         """
         running = _Running(turn, pace, before=self._running.get(conversation))
-        late_s = max(self._live.late_s, behind_s())
-        if not self.admission.enter(late_s, anyway=running.before is not None):
+        if not admitted and not self.admit(conversation):
             return self._keep_task(asyncio.create_task(self._refuse(running), name=f"no room for turn {turn}"), turn)
         if running.before and instead:
             running.before.stop(LOST)
@@ -118,6 +122,14 @@ class Runner:
         task.add_done_callback(lambda _: self.admission.leave())
         running.task = task
         return self._keep_task(task, turn)
+
+    def admit(self, conversation: str) -> bool:
+        """Whether there is room for another answer (see `chatbot.admission`). If so `start` or `give_up` must follow."""
+        return self.admission.enter(self._live.late_s, behind_s(), anyway=conversation in self._running)
+
+    def give_up(self) -> None:
+        """What was admitted is not to be answered after all."""
+        self.admission.leave()
 
     def _keep_task(self, task: asyncio.Task[None], turn: str) -> asyncio.Task[None]:
         self._tasks[task] = turn  # a task nobody refers to may vanish
@@ -193,7 +205,7 @@ class Runner:
         """There is no room: the question is kept, and its visitor told to ask again in a moment or leave a message."""
         try:
             with contextlib.suppress(LineTaken):
-                await _persistently(lambda: store.finish_unasked(running.turn, _no_room))
+                await _persistently(lambda: store.finish_unasked(running.turn, no_room))
         except Exception:
             logger.exception("turn lost", extra={"turn": running.turn})
 
@@ -366,9 +378,10 @@ def _fields(record: Record, log: TurnLog, began: float) -> dict[str, object]:
     return fields
 
 
-def _no_room(asked: str, inbox: InboxView) -> TurnResult:
+def no_room(asked: str, inbox: Inbox) -> TurnResult:
+    """What a visitor is told whose question is one too many. Blocking."""
     language = ByScript().detect(asked, inbox.language)
-    text = OwnerReplies(inbox).say(BUSY, language)
+    text = OwnerReplies(store.view_inbox(inbox)).say(BUSY, language)
     return TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": BUSY, "language": language})
 
 

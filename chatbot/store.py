@@ -1,9 +1,9 @@
 """The door to the conversations' record for async code: only frozen values cross."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chatbot.crossing import cross
+from chatbot.crossing import cross, cross_at_once
 from chatbot.turn.prompt import HISTORY_MESSAGES
 from chatbot.turn.values import (
     BOT,
@@ -20,7 +20,7 @@ from conversations import events, services
 from conversations.checkpoints import Checkpoint
 from conversations.events import EventView, Kind
 from conversations.models import Author, Conversation, Event, Inbox, Message, Turn
-from conversations.services import TurnResult
+from conversations.services import Refusal, TurnResult
 
 HISTORY = 30
 _BOUNDARIES = (Kind.AGENT_JOINED, Kind.BOT_RESUMED)
@@ -60,9 +60,9 @@ async def finish(turn_pk: int, result: TurnResult) -> None:
     await cross(services.finish_turn, turn_id=turn_pk, result=result)
 
 
-async def finish_unasked(public_id: str, result: Callable[[str, InboxView], TurnResult]) -> None:
-    """End a turn with what `result` makes of its question's words and its inbox, in one crossing. Raises `LineTaken`."""
-    await cross(_finish_unasked, public_id, result)
+async def finish_unasked(public_id: str, refusal: Refusal) -> None:
+    """End a turn with what `refusal` makes of its question's words and its inbox, before all others. Raises `LineTaken`."""
+    await cross_at_once(_finish_unasked, public_id, refusal)
 
 
 async def clear_way(public_id: str) -> bool:
@@ -139,9 +139,9 @@ def _remembers(conversation: Conversation, said: Sequence[Message]) -> bool:
     return held > 0 and (len(said) > HISTORY_MESSAGES or held > 1 or conversation.remembered_seq == 0)
 
 
-def _finish_unasked(public_id: str, result: Callable[[str, InboxView], TurnResult]) -> None:
+def _finish_unasked(public_id: str, refusal: Refusal) -> None:
     turn = Turn.every.select_related("conversation__inbox__workspace", "question").get(public_id=public_id)
-    services.finish_turn(turn_id=turn.pk, result=result(turn.question.text, view_inbox(turn.conversation.inbox)))
+    services.finish_turn(turn_id=turn.pk, result=refusal(turn.question.text, turn.conversation.inbox))
 
 
 def _valid(said: Sequence[Message]) -> list[Message]:

@@ -7,7 +7,7 @@ those its turn began with.
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,7 +117,8 @@ class NotWaiting(ConversationError):
 
 @dataclass(frozen=True)
 class Added:
-    """What came of a visitor's message. `turn` is None when a person holds the line; `duplicate` when it was known."""
+    """What came of a visitor's message. `turn` is what is to be answered: None when a person holds the line, or it was
+    refused; `duplicate` when it was known."""
 
     message: Message
     turn: Turn | None
@@ -136,6 +137,10 @@ class TurnResult:
     hand_off_reason: str = ""
     mood: str = ""
     record: Mapping[str, Any] = field(default_factory=dict)
+
+
+Refusal = Callable[[str, Inbox], TurnResult]
+"""From a question's words and its inbox to how a turn ends that cannot be answered now."""
 
 
 # --- opening and speaking --------------------------------------------------------------------------------------------
@@ -169,8 +174,12 @@ def new_contact(*, inbox: Inbox, language: str = "") -> Contact:
     return Contact.objects.of(inbox.workspace_id).create(inbox=inbox, language=language)
 
 
-def add_visitor_message(*, conversation_id: int, text: str, client_id: str, language: str = "") -> Added:
+def add_visitor_message(
+    *, conversation_id: int, text: str, client_id: str, language: str = "", refusal: Refusal | None = None
+) -> Added:
     """Store what the visitor said, once for each client id, and open a turn for it while the bot holds the line.
+
+    With a `refusal` the turn ends with it in the same transaction: there is no room for another answer.
 
     Raises `EmptyText`, `TextTooLong` (over `MAX_TEXT` characters) or `ClientIdReused`. A resolved conversation reopens.
     """
@@ -187,6 +196,9 @@ def add_visitor_message(*, conversation_id: int, text: str, client_id: str, lang
         conversation.waiting_since = conversation.waiting_since or message.created_at
         conversation.language = language or conversation.language
         turn = _begin_turn(conversation, message) if conversation.status == Status.BOT else None
+        if turn and refusal:
+            _conclude(conversation, turn, refusal(text, conversation.inbox))
+            turn = None
         return Added(message, turn, duplicate=False)
 
 
@@ -297,14 +309,7 @@ def finish_turn(*, turn_id: int, result: TurnResult) -> Message | None:
             or turn.outcome != Turn.Outcome.RUNNING
         ):
             raise LineTaken
-        message = _end_turn(conversation, turn, result)
-        if result.mood:
-            conversation.mood = result.mood
-        if result.hand_off_reason:
-            _queue(conversation, result.hand_off_reason)
-        elif message is not None:
-            conversation.waiting_since = None
-        return message
+        return _conclude(conversation, turn, result)
 
 
 def merge_turn(*, turn_id: int) -> None:
@@ -626,6 +631,18 @@ def _begin_turn(conversation: Conversation, question: Message, *, repeats: Turn 
         lease_until=turn_lease(),
     )
     return turn
+
+
+def _conclude(conversation: Conversation, turn: Turn, result: TurnResult) -> Message | None:
+    """The end of a turn, and where the line is by it."""
+    message = _end_turn(conversation, turn, result)
+    if result.mood:
+        conversation.mood = result.mood
+    if result.hand_off_reason:
+        _queue(conversation, result.hand_off_reason)
+    elif message is not None:
+        conversation.waiting_since = None
+    return message
 
 
 def _end_turn(conversation: Conversation, turn: Turn, result: TurnResult) -> Message | None:

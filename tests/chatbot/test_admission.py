@@ -1,6 +1,6 @@
 """How many answers may be under way, by number and by how late the event loop is."""
 
-from chatbot.admission import FEW, LATE_S, Admission
+from chatbot.admission import BEHIND_S, FEW, LATE_S, Admission
 
 
 def test_no_more_than_the_most_are_let_in_and_each_refusal_is_counted() -> None:
@@ -23,8 +23,10 @@ def test_a_process_that_is_late_lets_nobody_else_in_before_its_number_is_full() 
     assert all(admission.enter() for _ in range(FEW))
     assert admission.enter(LATE_S / 2)
     assert not admission.enter(LATE_S * 2)
+    assert not admission.enter(0.0, BEHIND_S * 2)
+    assert admission.enter(0.0, BEHIND_S / 2)
     assert admission.enter(0.0)
 
 
 def test_lateness_with_few_answers_is_not_their_work() -> None:
-    assert Admission(100).enter(10.0)
+    assert Admission(100).enter(10.0, 10.0)

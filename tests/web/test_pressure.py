@@ -1,6 +1,7 @@
 """More than can be read or answered: a visitor who stops reading harms nobody, and a question too many is told so."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from chatbot import process
+from chatbot import crossing, process
 from chatbot.runner import runner
 from chatbot.web.sockets import base
 from conversations import services
@@ -135,6 +136,41 @@ def _answer_again(visit: Visit, turn: Turn) -> dict[str, Any]:
     answer = added(visit, "bot")
     assert "Word 0." in answer["html"]
     return answer
+
+
+def test_the_word_that_there_is_no_room_does_not_wait_behind_those_who_have_it(
+    address: str, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner().admission, "most", 0)
+    go_on = threading.Event()
+    with Visit(address, conversation) as visit:
+        visit.hello()
+        time.sleep(0.5)  # what hello set off has read the record
+        busy = [crossing._pool().submit(go_on.wait, 60) for _ in range(crossing.THREADS)]
+        try:
+            visit.send(type="say", id="one", text="Refunds?")
+            assert added(visit, "visitor")["text"] == "Refunds?"
+            assert BUSY["en"] in added(visit, "bot")["html"]
+            assert not any(each.done() for each in busy)
+        finally:
+            go_on.set()
+    assert runner().admission.under_way == 0
+    (turn,) = turns(conversation)
+    assert (turn.outcome, turn.error) == (Turn.Outcome.FAILED, "busy")
+
+
+def test_a_message_to_a_person_needs_no_room(
+    address: str, conversation: Conversation, mei: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner().admission, "most", 0)
+    services.take_over(conversation_id=conversation.pk, agent=mei, shown={})
+    with Visit(address, conversation) as visit:
+        visit.hello()
+        visit.send(type="say", id="one", text="Refunds?")
+        assert added(visit, "visitor")["text"] == "Refunds?"
+        services.reply(conversation_id=conversation.pk, agent=mei, text="Seven days.", client_id="r1")
+        assert added(visit, "agent")["text"] == "Seven days."
+    assert not Message.objects.of(conversation.workspace_id).filter(author=Author.BOT).exists()
 
 
 def test_quick_messages_of_one_visitor_take_one_place(
