@@ -21,10 +21,29 @@ from conversations.checkpoints import Checkpoint
 from conversations.events import EventView, Kind
 from conversations.models import Author, Conversation, Event, Inbox, Message, Turn
 from conversations.services import Refusal, TurnResult
+from workspace.prepared import Rows
 
 HISTORY = 30
 _BOUNDARIES = (Kind.AGENT_JOINED, Kind.BOT_RESUMED)
 _AUTHORS = {Author.VISITOR: VISITOR, Author.BOT: BOT, Author.AGENT: PERSON}
+
+
+_TURNS = Rows(
+    lambda name: Turn.every.select_related(
+        "conversation__inbox__workspace", "conversation__contact", "question"
+    ).filter(public_id=name),
+    name=str,
+)
+_LATEST = Rows(
+    lambda workspace, conversation: (
+        Message.objects.of(workspace)
+        .filter(conversation=conversation)
+        .select_related("agent", "turn")
+        .order_by("-seq")[:HISTORY]
+    ),
+    workspace=int,
+    conversation=int,
+)
 
 
 @dataclass(frozen=True)
@@ -96,12 +115,9 @@ def view_inbox(inbox: Inbox) -> InboxView:
 
 
 def _load_turn(public_id: str) -> LoadedTurn:
-    turn = Turn.every.select_related("conversation__inbox__workspace", "conversation__contact", "question").get(
-        public_id=public_id
-    )
+    turn = _TURNS.get(name=public_id)
     conversation = turn.conversation
-    messages = Message.objects.of(turn.workspace_id).filter(conversation=conversation).select_related("agent", "turn")
-    latest = list(messages.order_by("-seq")[:HISTORY])[::-1]
+    latest = _LATEST.all(workspace=turn.workspace_id, conversation=conversation.pk)[::-1]
     said = _valid(latest)
     earlier = list(
         Turn.objects.of(turn.workspace_id)

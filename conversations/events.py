@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from conversations.models import Attachment, Author, Conversation, Event, Message
+from workspace.prepared import Rows, insert
 
 
 class Kind(StrEnum):
@@ -32,6 +33,18 @@ class Kind(StrEnum):
 
 
 WITH_MESSAGE = frozenset({Kind.MESSAGE_ADDED, Kind.MESSAGE_EDITED})
+
+_MESSAGES = Rows(
+    lambda workspace, conversation, first, last: (
+        Message.objects.of(workspace)
+        .filter(conversation=conversation, seq__gte=first, seq__lte=last)
+        .select_related("agent", "turn__question", "revises")
+    ),
+    workspace=int,
+    conversation=int,
+    first=int,
+    last=int,
+)
 
 
 @dataclass(frozen=True)
@@ -87,9 +100,14 @@ class EventView:
 def append(conversation: Conversation, kind: Kind, **data: Any) -> int:
     """Write the next event and return its number. The caller holds the conversation's row lock."""
     conversation.last_seq += 1
-    event = Event.objects.of(conversation.workspace_id).create(
-        conversation=conversation, seq=conversation.last_seq, type=kind, data=data
+    event = Event(
+        workspace_id=conversation.workspace_id,
+        conversation=conversation,
+        seq=conversation.last_seq,
+        type=kind,
+        data=data,
     )
+    insert(event)
     if conversation.written is not None:
         conversation.written.append((event, None))
     return conversation.last_seq
@@ -115,13 +133,13 @@ def written(conversation: Conversation) -> tuple[EventView, ...]:
 def read(conversation: Conversation, *, after: int = 0, limit: int = 500) -> list[EventView]:
     """The events numbered above `after`, oldest first."""
     rows = list(Event.objects.of(conversation.workspace_id).filter(conversation=conversation, seq__gt=after)[:limit])
-    wanted = [row.seq for row in rows if row.type in WITH_MESSAGE]
-    messages = {
-        message.seq: view_message(message)
-        for message in Message.objects.of(conversation.workspace_id)
-        .filter(conversation=conversation, seq__in=wanted)
-        .select_related("agent", "turn__question", "revises")
-    }
+    wanted = {row.seq for row in rows if row.type in WITH_MESSAGE}
+    messages = {}
+    if wanted:
+        among = _MESSAGES.all(
+            workspace=conversation.workspace_id, conversation=conversation.pk, first=min(wanted), last=max(wanted)
+        )
+        messages = {message.seq: view_message(message) for message in among}
     files = _files(conversation, [row.seq for row in rows if row.type == Kind.FILE_ADDED])
     return [EventView(row.seq, row.type, row.data, row.at, messages.get(row.seq), files.get(row.seq)) for row in rows]
 

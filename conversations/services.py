@@ -34,6 +34,7 @@ from conversations.models import (
 from workspace import audit, leases
 from workspace.crypto import fingerprint
 from workspace.models import User
+from workspace.prepared import Rows, insert, update
 
 MAX_TEXT = 8_000
 LINE_FIELDS = ("status", "epoch", "holder", "language", "last_seq", "mood", "waiting_since", "last_message_at")
@@ -302,7 +303,7 @@ def checkpoint_turn(*, turn_id: int, shown: str) -> None:
 def finish_turn(*, turn_id: int, result: TurnResult) -> Message | None:
     """End a turn: its message, its record and, if it hands off, the queue. Raises `LineTaken` and writes nothing then."""
     with _locked(turns=turn_id) as conversation:
-        turn = Turn.every.select_related("question").get(pk=turn_id)
+        turn = _ENDING.get(turn=turn_id)
         if (
             conversation.status != Status.BOT
             or conversation.epoch != turn.epoch
@@ -488,16 +489,34 @@ def record_shown(*, turn_id: int, shown: str, record: Mapping[str, Any] | None =
 
 
 # --- below: steps that run under the row lock -------------------------------------------------------------------------
+def _lines(**which: int) -> QuerySet[Conversation]:
+    # not the holder: a row joined before the lock was granted may be out of date by then
+    return Conversation.every.select_for_update(of=("self",)).select_related("inbox").filter(**which)
+
+
+_LINES = Rows(lambda key: _lines(pk=key), key=int)
+_LINES_OF_TURNS = Rows(lambda turn: _lines(turns=turn), turn=int)
+_ENDING = Rows(lambda turn: Turn.every.select_related("question").filter(pk=turn), turn=int)
+_SAID = Rows(
+    lambda workspace, conversation, client: (
+        Message.objects.of(workspace)
+        .filter(conversation=conversation, author=Author.VISITOR, client_id=client)
+        .order_by("seq")[:1]
+    ),
+    workspace=int,
+    conversation=int,
+    client=str,
+)
+
+
 @contextmanager
 def _locked(conversation_id: int | None = None, *, turns: int | None = None) -> Iterator[Conversation]:
     """The conversation, or that of a turn, under its row lock, in a transaction; saved and announced when the body succeeds."""
     with transaction.atomic():
-        # not the holder: a row joined before the lock was granted may be out of date by then
-        rows = Conversation.every.select_for_update(of=("self",)).select_related("inbox")
-        conversation = rows.get(**({"pk": conversation_id} if turns is None else {"turns": turns}))
+        conversation = _LINES.get(key=conversation_id) if turns is None else _LINES_OF_TURNS.get(turn=turns)
         before, was, conversation.written = conversation.last_seq, conversation.status, []
         yield conversation
-        conversation.save(update_fields=LINE_FIELDS)
+        update(conversation, LINE_FIELDS)
         if conversation.last_seq != before:
             moved = conversation.status != was and Status.QUEUED in {conversation.status, was}
             ring_after_commit(conversation, queue_moved=moved, news=events.written(conversation))
@@ -557,11 +576,7 @@ def _repeatable(conversation: Conversation, turn: Turn) -> bool:
 
 
 def _visitor_message(conversation: Conversation, client_id: str) -> Message | None:
-    return (
-        Message.objects.of(conversation.workspace_id)
-        .filter(conversation=conversation, author=Author.VISITOR, client_id=client_id)
-        .first()
-    )
+    return _SAID.first(workspace=conversation.workspace_id, conversation=conversation.pk, client=client_id)
 
 
 def _say(
@@ -582,7 +597,8 @@ def _say(
     else:
         seq = events.append(conversation, Kind.MESSAGE_EDITED, message=revises.public_id)
     to_deliver = author != Author.VISITOR and conversation.inbox.kind != Inbox.Kind.WIDGET
-    message = Message.objects.of(conversation.workspace_id).create(
+    message = Message(
+        workspace_id=conversation.workspace_id,
         conversation=conversation,
         seq=seq,
         epoch=conversation.epoch,
@@ -597,6 +613,7 @@ def _say(
         revises=revises,
         delivery=Message.Delivery.PENDING if to_deliver else Message.Delivery.NONE,
     )
+    insert(message)
     events.spoken(conversation, message)
     conversation.last_message_at = message.created_at
     if to_deliver:
@@ -622,7 +639,8 @@ def _reply_fixed(turn: Turn, text: str) -> None:
 
 def _begin_turn(conversation: Conversation, question: Message, *, repeats: Turn | None = None) -> Turn:
     answers = Message.objects.of(conversation.workspace_id).filter(conversation=conversation, turn__question=question)
-    turn: Turn = Turn.objects.of(conversation.workspace_id).create(
+    turn = Turn(
+        workspace_id=conversation.workspace_id,
         conversation=conversation,
         question=question,
         repeats=repeats,
@@ -630,6 +648,7 @@ def _begin_turn(conversation: Conversation, question: Message, *, repeats: Turn 
         epoch=conversation.epoch,
         lease_until=turn_lease(),
     )
+    insert(turn)
     return turn
 
 
@@ -668,7 +687,7 @@ def _end_turn(conversation: Conversation, turn: Turn, result: TurnResult) -> Mes
     turn.outcome, turn.ended_at, turn.shown = result.outcome, timezone.now(), ""
     for name, value in result.record.items():
         setattr(turn, name, value)
-    turn.save(update_fields=["outcome", "ended_at", "shown", *result.record])
+    update(turn, ("outcome", "ended_at", "shown", *result.record))
     return message
 
 

@@ -4,6 +4,7 @@ How a question is held against a version's chunks is `knowledge.ranking`; here a
 was found.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,6 +22,7 @@ from knowledge.ranking import UNDERSTANDING_POWER as UNDERSTANDING_POWER
 from knowledge.ranking import Asking, Join, Matches
 from knowledge.roster import Roster
 from workspace.models import Workspace
+from workspace.prepared import Rows
 
 
 @dataclass(frozen=True)
@@ -208,15 +210,31 @@ def _best_of_each(ranked: Iterable[_Candidate]) -> list[_Candidate]:
     return kept
 
 
+AT_A_TIME = 12
+_CHUNKS = Rows(
+    lambda workspace, now, keys: (
+        Chunk.objects.of(workspace)
+        .retrievable(now)
+        .filter(pk__in=keys)
+        .select_related("document", "entry")
+        .defer("document__content")
+        .order_by()
+    ),
+    workspace=int,
+    now=dt.datetime,
+    keys=(int,) * AT_A_TIME,
+)
+
+
 def _load(workspace: Workspace | int, ranked: Sequence[_Candidate], limit: int) -> list[Passage]:
     """The rows behind the candidates. The database has the last word: what was deleted is not returned."""
     now = timezone.now()
     passages: list[Passage] = []
-    for start in range(0, len(ranked), 2 * limit):
-        some = ranked[start : start + 2 * limit]
+    for start in range(0, len(ranked), AT_A_TIME):
+        some = ranked[start : start + AT_A_TIME]
         keys = [int(candidate.version.roster.chunks[candidate.point]) for candidate in some]
-        found = Chunk.objects.of(workspace).retrievable(now).filter(pk__in=keys)
-        rows = found.select_related("document", "entry").defer("document__content").in_bulk()
+        found = _CHUNKS.all(workspace=getattr(workspace, "pk", workspace), now=now, keys=keys)
+        rows = {chunk.pk: chunk for chunk in found}
         passages += [_passage(rows[key], candidate) for key, candidate in zip(keys, some, strict=True) if key in rows]
         if len(passages) >= limit:
             break

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from chatbot.turn.values import Intent
 from knowledge.embedding import encoder
 
 SURE_OF_PERSON = 0.75
+LOOK_EVERY_S = 1.0  # how long a process may not know that another changed the examples
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class Recogniser:
         self._version_of, self._load, self._cache = version_of, load, cache
         self._trained: dict[int, _Trained] = {}
         self._learning: dict[int, str] = {}
+        self._looked: dict[int, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
     def recognise(self, workspace: int, text: str) -> Intent:
@@ -75,7 +78,7 @@ class Recogniser:
         held = self._trained.get(workspace)
         if held is None:
             return self.prepare(workspace)
-        version = self._version_of(workspace)
+        version = self._version(workspace)
         if held[0].version != version and self._learning.get(workspace) != version:
             self._learning[workspace] = version
             threading.Thread(target=self._learn, args=(workspace,), name="intents", daemon=True).start()
@@ -83,6 +86,17 @@ class Recogniser:
         if held[0].version != version:
             intents = self._load(workspace)  # an edited reply counts at once; only learning takes time
         return intents, classifier
+
+    def look_again(self, workspace: int) -> None:
+        """Something was changed in this process; what others change is noticed within `LOOK_EVERY_S`."""
+        self._looked.pop(workspace, None)
+
+    def _version(self, workspace: int) -> str:
+        at, version = self._looked.get(workspace, (float("-inf"), ""))
+        if time.monotonic() - at >= LOOK_EVERY_S:
+            version = self._version_of(workspace)
+            self._looked[workspace] = time.monotonic(), version
+        return version
 
     def _learn(self, workspace: int) -> None:
         try:
