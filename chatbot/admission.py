@@ -39,7 +39,7 @@ class Admission:
         full = self.under_way >= self.most or (overdone and self.under_way >= FEW)
         if full and not anyway:
             self.refused += 1
-            self._tell()
+            self._tell(late_s, behind_s)
             return False
         self.under_way += 1
         self.admitted += 1
@@ -48,8 +48,10 @@ class Admission:
     def leave(self) -> None:
         self.under_way -= 1
 
-    def _tell(self) -> None:
+    def _tell(self, late_s: float, behind_s: float) -> None:
         now = time.monotonic()
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
-            logger.warning("too many questions at once", extra={"under_way": self.under_way, "refused": self.refused})
+            state = {"late_ms": round(late_s * 1000), "behind_ms": round(behind_s * 1000)}
+            counts = {"under_way": self.under_way, "refused": self.refused}
+            logger.warning("too many questions at once", extra=counts | state)

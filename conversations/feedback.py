@@ -5,7 +5,8 @@ from django.utils import timezone
 from conversations import events
 from conversations.events import Kind
 from conversations.models import Author, Conversation, Episode, Feedback, Message, Rating, Status
-from conversations.services import ConversationError, _locked
+from conversations.services import ConversationError
+from conversations.services.record import locked
 
 MAX_REASON = 1_000
 SCORES = range(1, 6)
@@ -30,7 +31,7 @@ def judge(*, conversation_id: int, message: str, value: int, reason: str = "") -
     """
     if value not in (1, -1) or len(reason) > MAX_REASON:
         raise CannotJudge
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         answer = (
             Message.objects.of(conversation.workspace_id)
             .filter(conversation=conversation, public_id=message, author=Author.BOT)
@@ -60,7 +61,7 @@ def rate(*, conversation_id: int, score: int | None, comment: str = "") -> Ratin
     """
     if (score is not None and score not in SCORES) or len(comment) > MAX_REASON:
         raise CannotJudge
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         if conversation.status != Status.RESOLVED:
             raise CannotJudge
         if is_rated(conversation):

@@ -13,7 +13,8 @@ from conversations import events
 from conversations.events import Kind
 from conversations.models import Attachment, Author, Conversation
 from conversations.pictures import Examined, NotAccepted, examine
-from conversations.services import ConversationError, _locked
+from conversations.services import ConversationError
+from conversations.services.record import locked
 from workspace.ids import new_id
 from workspace.keys import keyring
 
@@ -83,7 +84,7 @@ def read_file(row: Attachment) -> bytes:
 def _keep(
     conversation_id: int, client_id: str, public_id: str, name: str, file: Examined, path: str
 ) -> tuple[Attachment, bool]:
-    with _locked(conversation_id) as conversation:
+    with locked(conversation_id) as conversation:
         if known := _known(conversation, client_id):
             return known, False
         seq = events.append(conversation, Kind.FILE_ADDED, file=public_id)

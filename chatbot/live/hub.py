@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.05
 HOLD_S = 0.5
 STUCK_S = 1.0  # a watcher who has not taken a frame for so long does not read
-LATE_OVER_S = 0.5
+LATE_OVER_S = 1.0
 TYPING_S = 2.5  # so long after a key somebody counts as typing
 MOST_TYPING = 1_000
 

@@ -161,7 +161,7 @@ class TestAgain:
         assert again(conversation, asked.turn) is None
         assert Turn.objects.of(conversation.workspace).count() == 2
 
-    @pytest.mark.parametrize("outcome", sorted(services.REPEATABLE))
+    @pytest.mark.parametrize("outcome", sorted(REPEATABLE))
     def test_an_answer_without_words_takes_no_number(self, conversation: Conversation, outcome: str) -> None:
         turn = say(conversation).turn
         services.finish_turn(turn_id=turn.pk, result=TurnResult(Turn.Outcome(outcome)))
