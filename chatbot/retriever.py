@@ -40,6 +40,7 @@ class HybridRetriever:
                 coverage=passage.coverage,
                 alone=passage.alone,
                 phrasing=passage.phrasing,
+                reranked=passage.reranked,
             )
             for passage in found.passages
         )

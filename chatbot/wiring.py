@@ -50,6 +50,7 @@ from chatbot.turn.values import (
     Verdict,
 )
 from knowledge.embedding import question_vector
+from knowledge.reranking import reranker
 from knowledge.segment import legs
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Record:
                     "score": round(passage.score, 4),
                     "cosine": round(passage.cosine, 4),
                     "coverage": round(passage.coverage, 4),
+                    **({} if passage.reranked is None else {"reranked": round(passage.reranked, 4)}),
                 }
                 for passage in self.retrieved.passages
             ]
@@ -143,9 +145,11 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
 
 
 async def warm_up(workspaces: Sequence[int]) -> None:
-    """Load the encoder, the segmenter and the classifiers, so that the first visitor does not wait for them."""
+    """Load the encoder, the segmenter, the reranker and the classifiers, so that the first visitor does not wait for them."""
     await cross(question_vector, "warm up")
     await cross(legs, "预热")
+    if second_look := reranker():
+        await cross(second_look.prepare)
     for workspace in workspaces:
         await cross(recogniser().prepare, workspace)
 
@@ -351,7 +355,8 @@ def _version_of(inbox: InboxView) -> Callable[[], Awaitable[str]]:
             (account.profile.id, account.profile.model, account.profile.model_by_language) for account in accounts
         ]
         policy = sorted(inbox.moderation.items())
-        return f"{await retriever.version_key(inbox)}|{PROMPT_VERSION}|{models or MODEL}|{policy}"
+        order = settings.RERANKER
+        return f"{await retriever.version_key(inbox)}|{PROMPT_VERSION}|{models or MODEL}|{policy}|{order}"
 
     return version
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from django.utils import timezone
 
-from knowledge import ranking
+from knowledge import ranking, reranking
 from knowledge.embedding import encoder
 from knowledge.index import IndexUnavailable, OpenIndex, engine
 from knowledge.lexicon import Lexicon
@@ -19,6 +19,7 @@ from knowledge.models import Chunk, Collection, Document, Entry, Version
 from knowledge.ranking import DENSE_WEIGHT_PASSAGE as DENSE_WEIGHT_PASSAGE
 from knowledge.ranking import UNDERSTANDING_POWER as UNDERSTANDING_POWER
 from knowledge.ranking import Asking, Join, Matches
+from knowledge.reranking import Reranker
 from knowledge.roster import Roster
 from workspace.models import Workspace
 
@@ -29,7 +30,7 @@ class Passage:
 
     `score` is the fused one, `cosine` and `coverage` are the legs' (see `knowledge.lexicon`), 0 to about 1; `alone` is the
     fused one without what was asked before. `phrasing` is the wording of a FAQ entry's question by which it was found, empty
-    where it was by something else.
+    where it was by something else. `reranked` is what `knowledge.reranking` makes of it, where it was looked at again.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Passage:
     coverage: float
     alone: float = 0.0
     phrasing: str = ""
+    reranked: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ def search(
 ) -> Found:
     """The best passages for `question` in the live versions of `collections` (public ids; none: all of them).
 
-    `also` are other forms of the question, `earlier` what was asked before it; `join`: see `knowledge.ranking`. With `leg`
-    (``dense`` or ``lexical``) that leg alone ranks, for evaluations.
+    `also` are other forms of the question, `earlier` what was asked before it; `join`: see `knowledge.ranking`. Where the
+    first scores lie close, the reranker says which comes first, if one is set; but not for words that lean wholly on earlier
+    ones, and say nothing by themselves. With `leg` (``dense`` or ``lexical``) that leg alone ranks, for evaluations.
 
     With `draft`, in the drafts of those collections that have one.
 
@@ -124,9 +127,13 @@ def search(
     scores, share = ranking.joined(matches, join)
     if leg:
         scores = [found.cosine if leg == "dense" else found.coverage for found in matches]
-    passages = _load(workspace, _best_of_each(_ranked(live, matches, scores)), limit)
+    best = _best_of_each(_ranked(live, matches, scores))
+    judge = None if leg or (share == ranking.CONTEXT and not also) else reranking.reranker()
+    passages = _load(workspace, best, max(limit, reranking.CANDIDATES) if judge else limit)
+    if judge:
+        passages = _looked_at_again(judge, (question, *also), passages)
     strength = max((float(found.strength.max()) for found in matches if len(found.points)), default=0.0)
-    return Found(tuple(passages), tuple(version.key for version in live), asking.understood, strength, share)
+    return Found(tuple(passages[:limit]), tuple(version.key for version in live), asking.understood, strength, share)
 
 
 def live_versions(
@@ -221,6 +228,18 @@ def _load(workspace: Workspace | int, ranked: Sequence[_Candidate], limit: int) 
         if len(passages) >= limit:
             break
     return passages[:limit]
+
+
+def _looked_at_again(judge: Reranker, questions: Sequence[str], passages: list[Passage]) -> list[Passage]:
+    """The first ones in the order that the reranker gives them, if they are close; behind them nothing changes."""
+    count = reranking.how_many([passage.score for passage in passages])
+    first, rest = passages[:count], passages[count:]
+    texts = ["\n".join(filter(None, (each.question or each.heading, each.text))) for each in first]
+    opinions = judge.opinions(questions, texts) if first else None
+    if opinions is None:
+        return passages
+    judged = sorted(zip(opinions, first, strict=True), key=lambda each: -each[0])
+    return [replace(passage, reranked=opinion) for opinion, passage in judged] + rest
 
 
 def _passage(chunk: Chunk, candidate: _Candidate) -> Passage:

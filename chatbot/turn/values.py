@@ -106,6 +106,7 @@ class Passage:
     coverage: float
     alone: float = 0.0
     phrasing: str = ""
+    reranked: float | None = None
 
 
 @dataclass(frozen=True)
