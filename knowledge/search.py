@@ -23,6 +23,8 @@ from knowledge.reranking import Reranker
 from knowledge.roster import Roster
 from workspace.models import Workspace
 
+SAMPLE = 60  # texts: enough to tell what a fifth of the knowledge is written in
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -52,8 +54,8 @@ class Passage:
 class Found:
     """Passages, best first, and the versions they come from (``"col_…:3"``).
 
-    `strength` is how much speaks for the best of all chunks (see `knowledge.ranking.Matches`), `joined` how much earlier
-    questions weighed.
+    `strength` is how much speaks for the best of all chunks (see `knowledge.ranking.Matches`), `understood` the share that the
+    encoder understands of the form of the question by which it does, `joined` how much earlier questions weighed.
     """
 
     passages: tuple[Passage, ...]
@@ -132,8 +134,23 @@ def search(
     passages = _load(workspace, best, max(limit, reranking.CANDIDATES) if judge else limit)
     if judge:
         passages = _looked_at_again(judge, (question, *also), passages)
-    strength = max((float(found.strength.max()) for found in matches if len(found.points)), default=0.0)
-    return Found(tuple(passages[:limit]), tuple(version.key for version in live), asking.understood, strength, share)
+    strength, understood = ranking.evidence(asking, matches)
+    return Found(tuple(passages[:limit]), tuple(version.key for version in live), understood, strength, share)
+
+
+def sample(versions: Sequence[str]) -> list[str]:
+    """Texts from all over these versions (see `Found.versions`), the more of one the larger it is; none of one that is gone."""
+    try:
+        chunks = np.concatenate([_open(*_named(key)).roster.chunks for key in versions])
+    except (IndexUnavailable, Version.DoesNotExist, ValueError):
+        return []
+    places = np.linspace(0, len(chunks) - 1, min(SAMPLE, len(chunks))).astype(int)
+    return list(Chunk.every.filter(pk__in=chunks[places].tolist()).values_list("text", flat=True))
+
+
+def _named(key: str) -> tuple[str, int]:
+    public_id, _, number = key.rpartition(":")
+    return public_id, int(number)
 
 
 def live_versions(
