@@ -8,21 +8,18 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max
 
 from chatbot import providers, redis_pool, retriever
 from chatbot.cache import AnswerCache, MemoryShelf, RedisShelf, Shelf
 from chatbot.crossing import cross
-from chatbot.intents.classifier import Example
-from chatbot.intents.recogniser import IntentSet, Recogniser
+from chatbot.intents.recogniser import Recogniser
 from chatbot.ledger import Step
 from chatbot.llm.extractive import MODEL, Extractive
 from chatbot.llm.fallback import Fallback
 from chatbot.memory import ContactMemory
-from chatbot.models import Intent as IntentRow
-from chatbot.models import IntentExample
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.masking import Masker
+from chatbot.own_intents import intents_version, load_intents
 from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
@@ -156,7 +153,7 @@ async def warm_up(workspaces: Sequence[int]) -> None:
 
 @lru_cache(maxsize=1)
 def recogniser() -> Recogniser:
-    return Recogniser(_intents_version, _load_intents, settings.HOME / "intents")
+    return Recogniser(intents_version, load_intents, settings.HOME / "intents")
 
 
 # --- seams with their reports ------------------------------------------------------------------------------------------
@@ -372,28 +369,3 @@ def _likeness(question: str, sentences: Sequence[str]) -> list[float]:
     asked = set(legs(question).pairs) | set(legs(question).words)
     held = [set(legs(sentence).pairs) | set(legs(sentence).words) for sentence in sentences]
     return [len(asked & tokens) / len(asked) if asked else 0.0 for tokens in held]
-
-
-def _intents_version(workspace: int) -> str:
-    rows = IntentRow.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
-    examples = IntentExample.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
-    return f"{rows['last']}/{rows['count']}/{examples['last']}/{examples['count']}"
-
-
-def _load_intents(workspace: int) -> IntentSet:
-    version = _intents_version(workspace)
-    rows = list(IntentRow.objects.of(workspace))
-    examples = [
-        Example(text, key or "") for text, key in IntentExample.objects.of(workspace).values_list("text", "intent__key")
-    ]
-    named = [
-        Example(name, row.key) for row in rows for name in (row.name_en, row.name_zh) if name.strip()
-    ]  # the label's own words are a free example
-    return IntentSet(
-        version=version,
-        examples=tuple(examples + named),
-        replies={
-            row.key: {"en": row.reply_en, "zh": row.reply_zh} for row in rows if row.action == IntentRow.Action.REPLY
-        },
-        handoffs=frozenset(row.key for row in rows if row.action == IntentRow.Action.HANDOFF),
-    )
