@@ -23,6 +23,7 @@ from chatbot.own_intents import intents_version, load_intents
 from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
+from chatbot.rewriting import ByModel
 from chatbot.turn.evidence import ByStrength
 from chatbot.turn.faq import faq_answer
 from chatbot.turn.language import ByScript
@@ -130,6 +131,7 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
         replies=OwnerReplies(inbox),
         cache=AnswerCache(_shelf(), _version_of(inbox), _holds_personal_data, _source_of(inbox)),
         queries=_Queries(record),
+        rewriter=_Rewriter(masker, record),
         memory=_Memory(record),
         knowledge=_Knowledge(inbox, record),
         judge=_Judge(record),
@@ -213,6 +215,20 @@ class _Queries(WithContext):
     def form(self, question: Question) -> Query:
         self._record.query = super().form(question)
         return self._record.query
+
+
+class _Rewriter(ByModel):
+    def __init__(self, masker: Masker, record: Record) -> None:
+        super().__init__(masker)
+        self._record = record
+
+    async def rewrite(
+        self, question: Question, query: Query, retrieved: Retrieved, evidence: Evidence
+    ) -> tuple[str, ...]:
+        with _Timed(self._record, "rewrite"):
+            also = await super().rewrite(question, query, retrieved, evidence)
+        self._record.query = replace(query, also=also)
+        return also
 
 
 class _Memory(ContactMemory):
