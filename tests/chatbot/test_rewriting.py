@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chatbot import providers
+from chatbot.crossing import cross
 from chatbot.live.hub import Hub
 from chatbot.llm.simulator.app import Simulator
 from chatbot.llm.simulator.faults import FAULTS
@@ -25,6 +26,7 @@ from knowledge.search import search
 from knowledge.tasks import HANDLERS
 from tests.serving import serving
 from workspace import leases
+from workspace.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -252,3 +254,34 @@ def test_the_visitors_own_words_find_what_they_found_whatever_the_others_are(sho
     assert beside.passages[0].id == alone.passages[0].id
     assert beside.strength == pytest.approx(alone.strength, abs=1e-6)
     assert beside.understood == alone.understood
+
+
+def test_an_agent_who_takes_over_does_not_wait_for_other_words(
+    shop: Conversation, model: Simulator, settings: Any, mei: User
+) -> None:
+    settings.REWRITE_TIMEOUT_S = 60.0
+    ask(shop, FIRST)
+    model.scripts.append(answer(["How ", "much "], pause_s=30.0))
+    turn = services.add_visitor_message(conversation_id=shop.pk, text=LEANING, client_id="cut").turn
+    assert turn
+
+    async def cut_in() -> float:
+        live = Hub()
+        live.start()
+        task = Runner(live).start(turn=turn.public_id, conversation=shop.public_id, pace=0)
+        while not model.open:
+            await asyncio.sleep(0.02)
+        began = time.monotonic()
+        shown = await live.hold_here(shop.public_id)
+        await cross(services.take_over, conversation_id=shop.pk, agent=mei, shown=shown)
+        await task
+        took = time.monotonic() - began
+        await live.stop()
+        await providers.close_providers()
+        return took
+
+    assert asyncio.run(cut_in()) < 10
+    turn.refresh_from_db()
+    assert turn.outcome == Turn.Outcome.INTERRUPTED
+    assert purposes(shop) == ["answer", "rewrite"]
+    assert calls(shop)[-1].failure == "stopped"

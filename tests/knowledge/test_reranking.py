@@ -1,5 +1,6 @@
 """A second look at close passages, by a real, tiny cross-encoder that is built and trained here."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
+from chatbot.wiring import warm_up
 from knowledge import reranking, services
 from knowledge.search import Found, search
 from knowledge.tasks import HANDLERS
@@ -158,6 +160,19 @@ def test_a_reranker_that_cannot_help_costs_its_opinion_only_and_is_left_in_peace
     (line,) = [record for record in caplog.records if record.name == "knowledge.reranking"]
     assert said in line.problem
     assert CLOSE not in str(vars(line)), "no visitor's text in a log line"
+
+
+def test_a_server_loads_it_before_the_first_question_and_starts_without_it_all_the_same(
+    tiny: Path, tmp_path: Path, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    choose(settings, tiny)
+    asyncio.run(warm_up([]))
+    chosen = reranking.reranker()
+    assert chosen
+    assert chosen._model is not None
+    choose(settings, tmp_path / "nothing")
+    asyncio.run(warm_up([]))
+    assert "passages stay in the order of their scores" in caplog.text
 
 
 def test_after_a_rest_it_is_asked_again(
