@@ -141,9 +141,10 @@ def search(
 def sample(versions: Sequence[str]) -> list[str]:
     """Texts from all over these versions (see `Found.versions`), the more of one the larger it is; none of one that is gone."""
     try:
-        chunks = np.concatenate([_open(*_named(key)).roster.chunks for key in versions])
-    except (IndexUnavailable, Version.DoesNotExist, ValueError):
+        rosters = [_open(*_named(key)).roster.chunks for key in versions]
+    except (IndexUnavailable, Version.DoesNotExist):
         return []
+    chunks = np.concatenate([np.zeros(0, np.int64), *rosters])
     places = np.linspace(0, len(chunks) - 1, min(SAMPLE, len(chunks))).astype(int)
     return list(Chunk.every.filter(pk__in=chunks[places].tolist()).values_list("text", flat=True))
 
