@@ -51,16 +51,16 @@ class ContactMemory:
     """See `chatbot.turn.seams.Memory`."""
 
     async def recall(self, question: Question, query: Query) -> Earlier:
-        return await cross(recall, question, query.text)
+        return await cross(recall, question, query.text, *query.also)
 
 
-def recall(question: Question, query: str) -> Earlier:
-    """What goes with the query. Without an encoder nothing is remembered, and the turn goes on."""
+def recall(question: Question, *queries: str) -> Earlier:
+    """What goes with the question, or with a form of it. Without an encoder nothing is remembered, and the turn goes on."""
     reach = memory.reach_of(question.inbox.workspace, question.conversation)
     if reach is None:
         return NOTHING
     try:
-        found = _search(reach, {question.text, query})
+        found = _search(reach, {question.text, *queries})
     except EncoderUnavailable:
         logger.warning("nothing is remembered: no encoder", extra={"conversation": question.conversation})
         return NOTHING

@@ -121,14 +121,19 @@ class Generated:
         if self._step is Step.SHORTER:
             prompt = shorten(prompt, sources=SHORTER_SOURCES, history=SHORTER_HISTORY, earlier=SHORTER_EARLIER)
             max_tokens = max(16, int(self._account.profile.max_tokens * SHORTER_ANSWER))
-        about = {
-            "inbox": question.inbox.id,
-            "conversation": question.conversation,
-            "contact": question.contact,
-            "turn": question.turn,
-        }
-        request = request_for(prompt, room=room, about={name: value for name, value in about.items() if value})
+        request = request_for(prompt, room=room, about=about(question))
         return replace(request, user=user_id(self._account.user_ids, question), max_tokens=max_tokens)
+
+
+def about(question: Question) -> dict[str, str]:
+    """What a call for a question is about; see `chatbot.llm.request.Request`."""
+    named = {
+        "inbox": question.inbox.id,
+        "conversation": question.conversation,
+        "contact": question.contact,
+        "turn": question.turn,
+    }
+    return {name: value for name, value in named.items() if value}
 
 
 def user_id(policy: str, question: Question) -> str:

@@ -1,9 +1,12 @@
 """The door to knowledge for async code."""
 
 import logging
-from functools import partial
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache, partial
 
 from chatbot.crossing import cross
+from chatbot.turn.language import ByScript
 from chatbot.turn.query import joins
 from chatbot.turn.values import InboxView, KnowledgeFailed, Passage, Query, Retrieved
 from knowledge import search
@@ -23,7 +26,7 @@ class HybridRetriever:
 
     async def retrieve(self, query: Query) -> Retrieved:
         try:
-            found = await cross(look_up, self._inbox, query)
+            found, written = await cross(_look_up, self._inbox, query)
         except (IndexUnavailable, EncoderUnavailable) as problem:
             raise KnowledgeFailed(str(problem)) from problem
         passages = tuple(
@@ -40,10 +43,11 @@ class HybridRetriever:
                 coverage=passage.coverage,
                 alone=passage.alone,
                 phrasing=passage.phrasing,
+                reranked=passage.reranked,
             )
             for passage in found.passages
         )
-        return Retrieved(passages, found.understood, found.strength, found.joined)
+        return Retrieved(passages, found.understood, found.strength, found.joined, written)
 
 
 def look_up(inbox: InboxView, query: Query, *, limit: int = PASSAGES, leg: str = "") -> search.Found:
@@ -59,6 +63,19 @@ def look_up(inbox: InboxView, query: Query, *, limit: int = PASSAGES, leg: str =
         draft=inbox.draft,
         leg=leg,
     )
+
+
+def _look_up(inbox: InboxView, query: Query) -> tuple[search.Found, Mapping[str, float]]:
+    found = look_up(inbox, query)
+    return found, written_in(found.versions)
+
+
+@lru_cache(maxsize=256)
+def written_in(versions: tuple[str, ...]) -> Mapping[str, float]:
+    """Which share of these versions is in which language, by script: of a sample, taken once a process."""
+    languages = Counter(ByScript().detect(text, "") for text in search.sample(versions))
+    told = {language: count for language, count in languages.items() if language}
+    return {language: count / sum(told.values()) for language, count in told.items()}
 
 
 async def version_key(inbox: InboxView) -> str:

@@ -228,8 +228,14 @@ QDRANT_API_KEY = env.text("QDRANT_API_KEY")
 INDEX_DIR = HOME / "index"
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # ours is the only progress line; read at the first import
 ENCODER = env.text("BATON_ENCODER", "all-MiniLM-L6-v2")  # the one that ships, or any sentence-transformers name or path
+RERANKER = env.text("BATON_RERANKER")  # a sentence-transformers cross-encoder, by name or path; see knowledge.reranking
+RERANKER_TIMEOUT_S = env.number("BATON_RERANKER_TIMEOUT", 1.0)
 # what the FAQ holds is answered in its words, no model asked
 FAQ_WITHOUT_MODEL = env.flag("BATON_FAQ_WITHOUT_MODEL", True)
+REWRITE = env.flag(
+    "BATON_REWRITE", True
+)  # leaning and foreign questions are put in other words by the model; see chatbot.rewriting
+REWRITE_TIMEOUT_S = env.number("BATON_REWRITE_TIMEOUT", 1.5)
 EMBEDDINGS_URL = env.text("BATON_EMBEDDINGS_URL")  # an OpenAI-style endpoint in place of it: https://host/v1
 EMBEDDINGS_MODEL = env.text("BATON_EMBEDDINGS_MODEL")
 EMBEDDINGS_API_KEY = env.text("BATON_EMBEDDINGS_API_KEY")

@@ -8,24 +8,22 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max
 
 from chatbot import providers, redis_pool, retriever
 from chatbot.cache import AnswerCache, MemoryShelf, RedisShelf, Shelf
 from chatbot.crossing import cross
-from chatbot.intents.classifier import Example
-from chatbot.intents.recogniser import IntentSet, Recogniser
+from chatbot.intents.recogniser import Recogniser
 from chatbot.ledger import Step
 from chatbot.llm.extractive import MODEL, Extractive
 from chatbot.llm.fallback import Fallback
 from chatbot.memory import ContactMemory
-from chatbot.models import Intent as IntentRow
-from chatbot.models import IntentExample
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.masking import Masker
+from chatbot.own_intents import intents_version, load_intents
 from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
+from chatbot.rewriting import ByModel
 from chatbot.turn.evidence import ByStrength
 from chatbot.turn.faq import faq_answer
 from chatbot.turn.language import ByScript
@@ -50,6 +48,7 @@ from chatbot.turn.values import (
     Verdict,
 )
 from knowledge.embedding import question_vector
+from knowledge.reranking import reranker
 from knowledge.segment import legs
 
 logger = logging.getLogger(__name__)
@@ -105,6 +104,7 @@ class Record:
                     "score": round(passage.score, 4),
                     "cosine": round(passage.cosine, 4),
                     "coverage": round(passage.coverage, 4),
+                    **({} if passage.reranked is None else {"reranked": round(passage.reranked, 4)}),
                 }
                 for passage in self.retrieved.passages
             ]
@@ -131,6 +131,7 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
         replies=OwnerReplies(inbox),
         cache=AnswerCache(_shelf(), _version_of(inbox), _holds_personal_data, _source_of(inbox)),
         queries=_Queries(record),
+        rewriter=_Rewriter(masker, record),
         memory=_Memory(record),
         knowledge=_Knowledge(inbox, record),
         judge=_Judge(record),
@@ -143,16 +144,18 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
 
 
 async def warm_up(workspaces: Sequence[int]) -> None:
-    """Load the encoder, the segmenter and the classifiers, so that the first visitor does not wait for them."""
+    """Load the encoder, the segmenter, the reranker and the classifiers, so that the first visitor does not wait for them."""
     await cross(question_vector, "warm up")
     await cross(legs, "预热")
+    if second_look := reranker():
+        await cross(second_look.prepare)
     for workspace in workspaces:
         await cross(recogniser().prepare, workspace)
 
 
 @lru_cache(maxsize=1)
 def recogniser() -> Recogniser:
-    return Recogniser(_intents_version, _load_intents, settings.HOME / "intents")
+    return Recogniser(intents_version, load_intents, settings.HOME / "intents")
 
 
 # --- seams with their reports ------------------------------------------------------------------------------------------
@@ -212,6 +215,20 @@ class _Queries(WithContext):
     def form(self, question: Question) -> Query:
         self._record.query = super().form(question)
         return self._record.query
+
+
+class _Rewriter(ByModel):
+    def __init__(self, masker: Masker, record: Record) -> None:
+        super().__init__(masker)
+        self._record = record
+
+    async def rewrite(
+        self, question: Question, query: Query, retrieved: Retrieved, evidence: Evidence
+    ) -> tuple[str, ...]:
+        with _Timed(self._record, "rewrite"):
+            also = await super().rewrite(question, query, retrieved, evidence)
+        self._record.query = replace(query, also=also)
+        return also
 
 
 class _Memory(ContactMemory):
@@ -351,7 +368,8 @@ def _version_of(inbox: InboxView) -> Callable[[], Awaitable[str]]:
             (account.profile.id, account.profile.model, account.profile.model_by_language) for account in accounts
         ]
         policy = sorted(inbox.moderation.items())
-        return f"{await retriever.version_key(inbox)}|{PROMPT_VERSION}|{models or MODEL}|{policy}"
+        order = settings.RERANKER
+        return f"{await retriever.version_key(inbox)}|{PROMPT_VERSION}|{models or MODEL}|{policy}|{order}"
 
     return version
 
@@ -367,28 +385,3 @@ def _likeness(question: str, sentences: Sequence[str]) -> list[float]:
     asked = set(legs(question).pairs) | set(legs(question).words)
     held = [set(legs(sentence).pairs) | set(legs(sentence).words) for sentence in sentences]
     return [len(asked & tokens) / len(asked) if asked else 0.0 for tokens in held]
-
-
-def _intents_version(workspace: int) -> str:
-    rows = IntentRow.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
-    examples = IntentExample.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
-    return f"{rows['last']}/{rows['count']}/{examples['last']}/{examples['count']}"
-
-
-def _load_intents(workspace: int) -> IntentSet:
-    version = _intents_version(workspace)
-    rows = list(IntentRow.objects.of(workspace))
-    examples = [
-        Example(text, key or "") for text, key in IntentExample.objects.of(workspace).values_list("text", "intent__key")
-    ]
-    named = [
-        Example(name, row.key) for row in rows for name in (row.name_en, row.name_zh) if name.strip()
-    ]  # the label's own words are a free example
-    return IntentSet(
-        version=version,
-        examples=tuple(examples + named),
-        replies={
-            row.key: {"en": row.reply_en, "zh": row.reply_zh} for row in rows if row.action == IntentRow.Action.REPLY
-        },
-        handoffs=frozenset(row.key for row in rows if row.action == IntentRow.Action.HANDOFF),
-    )

@@ -55,7 +55,7 @@ class SentenceTransformerEncoder:
 
     def __init__(self, name: str) -> None:
         path = _shipped_path() if name == SHIPPED else name
-        if name == SHIPPED or Path(path).exists():
+        if Path(path).exists() and not os.environ.get("BATON_RERANKER"):  # which may have to be fetched by its name
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         try:
             from sentence_transformers import SentenceTransformer

@@ -61,18 +61,16 @@ class Asking:
         """Raises `knowledge.embedding.EncoderUnavailable`."""
         return cls(tuple(map(Asked.of, (question, *also))), tuple(map(Asked.of, earlier)))
 
-    @property
-    def understood(self) -> float:
-        return self.forms[0].understood
-
 
 @dataclass(frozen=True)
 class Matches:
     """The candidates of a version, by their point numbers; every array goes with `points`.
 
-    `alone` is the fused score of the question's forms, `context` that of the earlier questions. `strength` says how much
-    speaks for a chunk, over both. Unlike the scores it counts a rare word for more than a common one: what is asked for by
-    its name and found is a surer thing than what is asked for, and found, in everyday words.
+    `alone` is the fused score of the question's forms, `context` that of the earlier questions. `strength` (forms × points)
+    says how much speaks for a chunk by one form of the question and the earlier ones. Unlike the scores it counts a rare
+    word for more than a common one: what is asked for by its name and found is a surer thing than what is asked for, and
+    found, in everyday words. And it is no mean over the forms: in another language than the chunks', a question's own words
+    find nothing, which takes nothing from what its translation finds.
     """
 
     points: npt.NDArray[np.int64]
@@ -102,7 +100,12 @@ def match(
     held = [probe.score(index, points, *legs_) for probe, legs_ in zip(probes, found, strict=True)]
     fused = [probe.fuse(*scores, questions[points]) for probe, scores in zip(probes, held, strict=True)]
     (cosine, coverage), context = held[0], fused[1] if before else np.zeros(len(points))
-    return Matches(points, fused[0], context, cosine, coverage, _strength(probes, held))
+    forms = [asked] if len(asking.forms) == 1 else [_Probe.of([form], lexicon, dense) for form in asking.forms]
+    by_form = held[:1] if len(forms) == 1 else [form.score(index, points, {}, {}) for form in forms]
+    strength = [
+        _strength([form, *probes[1:]], [scores, *held[1:]]) for form, scores in zip(forms, by_form, strict=True)
+    ]
+    return Matches(points, fused[0], context, cosine, coverage, np.stack(strength))
 
 
 def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]]) -> Scores:
@@ -117,6 +120,15 @@ def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]])
     raw = sum(share * probe.ceiling * scores[1] for share, probe, scores in parts)
     coverage = (1 - probes[0].understood) * raw / (ceiling or 1.0)
     return np.asarray(cosine / max(1e-6, length) + coverage + RARITY * raw / max(1.0, size), np.float64)
+
+
+def evidence(asking: Asking, matches: Sequence[Matches]) -> tuple[float, float]:
+    """How much speaks for the best of all chunks, and the share that the encoder understands of the form that says so."""
+    strongest = [found.strength.max(axis=1) for found in matches if len(found.points)]
+    if not strongest:
+        return 0.0, asking.forms[0].understood
+    by_form = np.max(strongest, axis=0)
+    return float(by_form.max()), asking.forms[int(by_form.argmax())].understood
 
 
 def joined(matches: Sequence[Matches], join: Join) -> tuple[list[Scores], float]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from django.utils import timezone
 
-from knowledge import ranking
+from knowledge import ranking, reranking
 from knowledge.embedding import encoder
 from knowledge.index import IndexUnavailable, OpenIndex, engine
 from knowledge.lexicon import Lexicon
@@ -20,9 +20,12 @@ from knowledge.models import Chunk, Collection, Document, Entry, Version
 from knowledge.ranking import DENSE_WEIGHT_PASSAGE as DENSE_WEIGHT_PASSAGE
 from knowledge.ranking import UNDERSTANDING_POWER as UNDERSTANDING_POWER
 from knowledge.ranking import Asking, Join, Matches
+from knowledge.reranking import Reranker
 from knowledge.roster import Roster
 from workspace.models import Workspace
 from workspace.prepared import Rows
+
+SAMPLE = 60  # texts: enough to tell what a fifth of the knowledge is written in
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Passage:
 
     `score` is the fused one, `cosine` and `coverage` are the legs' (see `knowledge.lexicon`), 0 to about 1; `alone` is the
     fused one without what was asked before. `phrasing` is the wording of a FAQ entry's question by which it was found, empty
-    where it was by something else.
+    where it was by something else. `reranked` is what `knowledge.reranking` makes of it, where it was looked at again.
     """
 
     id: str
@@ -46,14 +49,15 @@ class Passage:
     coverage: float
     alone: float = 0.0
     phrasing: str = ""
+    reranked: float | None = None
 
 
 @dataclass(frozen=True)
 class Found:
     """Passages, best first, and the versions they come from (``"col_…:3"``).
 
-    `strength` is how much speaks for the best of all chunks (see `knowledge.ranking.Matches`), `joined` how much earlier
-    questions weighed.
+    `strength` is how much speaks for the best of all chunks (see `knowledge.ranking.Matches`), `understood` the share that the
+    encoder understands of the form of the question by which it does, `joined` how much earlier questions weighed.
     """
 
     passages: tuple[Passage, ...]
@@ -105,8 +109,9 @@ def search(
 ) -> Found:
     """The best passages for `question` in the live versions of `collections` (public ids; none: all of them).
 
-    `also` are other forms of the question, `earlier` what was asked before it; `join`: see `knowledge.ranking`. With `leg`
-    (``dense`` or ``lexical``) that leg alone ranks, for evaluations.
+    `also` are other forms of the question, `earlier` what was asked before it; `join`: see `knowledge.ranking`. Where the
+    first scores lie close, the reranker says which comes first, if one is set; but not for words that lean wholly on earlier
+    ones, and say nothing by themselves. With `leg` (``dense`` or ``lexical``) that leg alone ranks, for evaluations.
 
     With `draft`, in the drafts of those collections that have one.
 
@@ -126,9 +131,29 @@ def search(
     scores, share = ranking.joined(matches, join)
     if leg:
         scores = [found.cosine if leg == "dense" else found.coverage for found in matches]
-    passages = _load(workspace, _best_of_each(_ranked(live, matches, scores)), limit)
-    strength = max((float(found.strength.max()) for found in matches if len(found.points)), default=0.0)
-    return Found(tuple(passages), tuple(version.key for version in live), asking.understood, strength, share)
+    best = _best_of_each(_ranked(live, matches, scores))
+    judge = None if leg or (share == ranking.CONTEXT and not also) else reranking.reranker()
+    passages = _load(workspace, best, max(limit, reranking.CANDIDATES) if judge else limit)
+    if judge:
+        passages = _looked_at_again(judge, (question, *also), passages)
+    strength, understood = ranking.evidence(asking, matches)
+    return Found(tuple(passages[:limit]), tuple(version.key for version in live), understood, strength, share)
+
+
+def sample(versions: Sequence[str]) -> list[str]:
+    """Texts from all over these versions (see `Found.versions`), the more of one the larger it is; none of one that is gone."""
+    try:
+        rosters = [_open(*_named(key)).roster.chunks for key in versions]
+    except (IndexUnavailable, Version.DoesNotExist):
+        return []
+    chunks = np.concatenate([np.zeros(0, np.int64), *rosters])
+    places = np.linspace(0, len(chunks) - 1, min(SAMPLE, len(chunks))).astype(int)
+    return list(Chunk.every.filter(pk__in=chunks[places].tolist()).values_list("text", flat=True))
+
+
+def _named(key: str) -> tuple[str, int]:
+    public_id, _, number = key.rpartition(":")
+    return public_id, int(number)
 
 
 def live_versions(
@@ -239,6 +264,18 @@ def _load(workspace: Workspace | int, ranked: Sequence[_Candidate], limit: int) 
         if len(passages) >= limit:
             break
     return passages[:limit]
+
+
+def _looked_at_again(judge: Reranker, questions: Sequence[str], passages: list[Passage]) -> list[Passage]:
+    """The first ones in the order that the reranker gives them, if they are close; behind them nothing changes."""
+    count = reranking.how_many([passage.score for passage in passages])
+    first, rest = passages[:count], passages[count:]
+    texts = ["\n".join(filter(None, (each.question or each.heading, each.text))) for each in first]
+    opinions = judge.opinions(questions, texts) if first else None
+    if opinions is None:
+        return passages
+    judged = sorted(zip(opinions, first, strict=True), key=lambda each: -each[0])
+    return [replace(passage, reranked=opinion) for opinion, passage in judged] + rest
 
 
 def _passage(chunk: Chunk, candidate: _Candidate) -> Passage:

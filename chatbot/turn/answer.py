@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from chatbot.turn.gate import Gate
 from chatbot.turn.prompt import build_prompt
@@ -11,12 +12,15 @@ from chatbot.turn.values import (
     AskedBack,
     Delta,
     Earlier,
+    Evidence,
     Grounds,
     HandedOff,
     NoAnswer,
     Outcome,
+    Query,
     Question,
     Refused,
+    Retrieved,
 )
 
 
@@ -42,10 +46,8 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
         yield known
         return
 
-    query = on.queries.form(question)
+    query, retrieved, evidence = await _look_up(question, on)
     earlier = await on.memory.recall(question, query)
-    retrieved = await on.knowledge.retrieve(query)
-    evidence = on.judge.weigh(query, retrieved)
     by_memory = evidence.grounds is not Grounds.ENOUGH and bool(earlier.told or earlier.personal)
     if evidence.grounds is Grounds.UNDERSPECIFIED and not by_memory:
         yield AskedBack(on.replies.say("ask_back", language, choices="\n".join(f"- {c}" for c in evidence.choices)))
@@ -76,6 +78,18 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
     if not earlier:
         await on.cache.put(question, language, outcome)
     yield outcome
+
+
+async def _look_up(question: Question, on: Stages) -> tuple[Query, Retrieved, Evidence]:
+    """The question's own words first; once more with others beside them, where these are worth it."""
+    query = on.queries.form(question)
+    retrieved = await on.knowledge.retrieve(query)
+    evidence = on.judge.weigh(query, retrieved)
+    if also := await on.rewriter.rewrite(question, query, retrieved, evidence):
+        query = replace(query, also=also)
+        retrieved = await on.knowledge.retrieve(query)
+        evidence = on.judge.weigh(query, retrieved)
+    return query, retrieved, evidence
 
 
 def _told(earlier: Earlier, language: str, on: Stages) -> str:

@@ -19,15 +19,21 @@ _BESIDE_WORDS = re.compile(r"[\W_]+")
 
 
 def faq_answer(query: Query, retrieved: Retrieved) -> Answered | None:
-    """The entry that was asked for; None where it is not certain, or where the words lean on what was asked before."""
-    if not retrieved.passages or (query.earlier and leans(query.text)):
+    """The entry that was asked for; None where it is not certain, or where the words lean on what was asked before, or had to
+    be put in others."""
+    if not retrieved.passages or query.also or (query.earlier and leans(query.text)):
         return None
     best, *others = retrieved.passages
     next_best = max((other.alone for other in others), default=0.0)
     near = retrieved.understood >= UNDERSTOOD and best.alone >= NEAR and best.alone - next_best >= LEAD
-    if not best.phrasing or not (near or _bare(query.text) == _bare(best.phrasing)):
+    if not best.phrasing or not (near or same_words(query, retrieved)):
         return None
     return Answered(f"{best.text.strip()} [1]", (cite(1, best),), source="faq")
+
+
+def same_words(query: Query, retrieved: Retrieved) -> bool:
+    """Whether the question is word for word that of the entry that was found."""
+    return bool(retrieved.passages) and _bare(query.text) == _bare(retrieved.passages[0].phrasing)
 
 
 def _bare(text: str) -> str:

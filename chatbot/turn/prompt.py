@@ -55,7 +55,7 @@ _BOUNDARY = {
     TOOK_OVER: "(Here {who}, a person of ours, took over from you.)",
     HANDED_BACK: "(Here {who} handed the conversation back to you. Whatever {who} said or promised above stands.)",
 }
-_LANGUAGES = {
+LANGUAGES = {
     "zh": "Simplified Chinese (简体中文)",
     "en": "English",
     "ja": "Japanese",
@@ -92,7 +92,7 @@ def build_prompt(
     request = (
         f"{memory}<sources-{boundary}>\n{SEPARATOR.join(sources)}\n</sources-{boundary}>\n\n"
         f"{''.join(_DISAGREE.format(a=a, b=b) for a, b in conflicts)}"
-        f"Answer in: {_LANGUAGES.get(language, 'the language of the question')}\n\n"
+        f"Answer in: {LANGUAGES.get(language, 'the language of the question')}\n\n"
         f"<question-{boundary}>\n{asked}\n</question-{boundary}>"
     )
     return Prompt(

@@ -70,6 +70,13 @@ class Queries(Protocol):
     def form(self, question: Question) -> Query: ...
 
 
+class Rewriter(Protocol):
+    async def rewrite(
+        self, question: Question, query: Query, retrieved: Retrieved, evidence: Evidence
+    ) -> tuple[str, ...]:
+        """Other forms of a query that are worth searching for beside it, by what it found; mostly none."""
+
+
 class Judge(Protocol):
     def weigh(self, query: Query, retrieved: Retrieved) -> Evidence: ...
 
@@ -126,6 +133,7 @@ class Stages:
     replies: Replies
     cache: Cache
     queries: Queries
+    rewriter: Rewriter
     memory: Memory
     knowledge: Knowledge
     judge: Judge

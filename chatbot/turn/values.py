@@ -106,17 +106,19 @@ class Passage:
     coverage: float
     alone: float = 0.0
     phrasing: str = ""
+    reranked: float | None = None
 
 
 @dataclass(frozen=True)
 class Retrieved:
     """Passages, best first, and how much of the question the encoder understood (0 to 1). `strength` and `joined`: see
-    `knowledge.search.Found`."""
+    `knowledge.search.Found`. `written`: which share of the knowledge is in which language (ISO 639 codes, by script)."""
 
     passages: tuple[Passage, ...]
     understood: float = 1.0
     strength: float = 0.0
     joined: float = 0.0
+    written: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,19 @@ class TestANewVisitor:
         assert record.as_fields()["flags"]["recalled"] == 1
         assert not earlier.personal, "without a model nobody could tell whether it is the answer"
 
+    def test_what_was_said_is_recalled_by_other_words_of_the_question_too(
+        self, inbox: Inbox, conversation: Conversation
+    ) -> None:
+        hold(conversation, [BERGEN, *SMALL_TALK])
+        look()
+        question = load(again(inbox, conversation.contact), "那里呢？")
+
+        def best(query: Query) -> str:
+            return said(asyncio.run(stages_for(question, Record()).memory.recall(question, query)))[0]
+
+        assert best(Query("那里呢？")) != BERGEN.said, "or this test would show nothing"
+        assert best(Query("那里呢？", also=(WHERE,))) == BERGEN.said
+
 
 class TestWhose:
     def test_another_contact_is_told_nothing_of_it(self, inbox: Inbox, conversation: Conversation) -> None:

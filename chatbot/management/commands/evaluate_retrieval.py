@@ -81,6 +81,8 @@ def _in_a_home_of_its_own(options: dict[str, Any]) -> str:
         environment |= {
             "BATON_HOME": home,
             "BATON_ENCODER": settings.ENCODER,
+            "BATON_RERANKER": settings.RERANKER,
+            "BATON_RERANKER_TIMEOUT": "600",  # scores must not depend on how busy the machine is
             "DJANGO_SETTINGS_MODULE": "chatbot.settings",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(settings.BASE_DIR), os.environ.get("PYTHONPATH")))),
         }

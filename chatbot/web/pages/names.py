@@ -14,6 +14,8 @@ SOURCES = {
 }
 PURPOSES = {
     "answer": gettext_noop("answers to visitors"),
+    "rewrite": gettext_noop("questions put in other words for the search"),
+    "summary": gettext_noop("summaries for the memory"),
     "test": gettext_noop("tests of a provider"),
 }
 FAILURES = {

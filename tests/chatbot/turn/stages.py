@@ -15,6 +15,7 @@ from chatbot.turn.values import (
     Answered,
     Delta,
     Earlier,
+    Evidence,
     Finished,
     InboxView,
     Intent,
@@ -115,6 +116,18 @@ class FakeMemory:
         return self.earlier
 
 
+@dataclass
+class FakeRewriter:
+    """Has the same `forms` for every question; `seen` are the questions it was asked about."""
+
+    forms: tuple[str, ...] = ()
+    seen: list[Query] = field(default_factory=list)
+
+    async def rewrite(self, asked: Question, query: Query, retrieved: Retrieved, evidence: Evidence) -> tuple[str, ...]:
+        self.seen.append(query)
+        return self.forms
+
+
 class NoFaq:
     async def answer(self, query: Query, retrieved: Retrieved, language: str) -> None:
         return None
@@ -142,6 +155,7 @@ def stages(**chosen) -> Stages:
         "replies": FakeReplies(),
         "cache": FakeCache(),
         "queries": WithContext(),
+        "rewriter": FakeRewriter(),
         "memory": FakeMemory(),
         "knowledge": FakeKnowledge(),
         "judge": ByStrength(),

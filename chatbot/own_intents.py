@@ -1,0 +1,34 @@
+"""The intents that a workspace's owner has set up, as the recogniser wants them."""
+
+from django.db.models import Count, Max
+
+from chatbot.intents.classifier import Example
+from chatbot.intents.recogniser import IntentSet
+from chatbot.models import Intent, IntentExample
+
+
+def intents_version(workspace: int) -> str:
+    """Changes with every intent and example."""
+    rows = Intent.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
+    examples = IntentExample.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
+    return f"{rows['last']}/{rows['count']}/{examples['last']}/{examples['count']}"
+
+
+def load_intents(workspace: int) -> IntentSet:
+    """Everything a classifier learns from, under its version."""
+    version = intents_version(workspace)
+    rows = list(Intent.objects.of(workspace))
+    examples = [
+        Example(text, key or "") for text, key in IntentExample.objects.of(workspace).values_list("text", "intent__key")
+    ]
+    named = [
+        Example(name, row.key) for row in rows for name in (row.name_en, row.name_zh) if name.strip()
+    ]  # the label's own words are a free example
+    return IntentSet(
+        version=version,
+        examples=tuple(examples + named),
+        replies={
+            row.key: {"en": row.reply_en, "zh": row.reply_zh} for row in rows if row.action == Intent.Action.REPLY
+        },
+        handoffs=frozenset(row.key for row in rows if row.action == Intent.Action.HANDOFF),
+    )
