@@ -17,6 +17,7 @@ from conversations.services import (
     TextTooLong,
     TurnResult,
 )
+from conversations.services.visitor import REPEATABLE
 from workspace.models import User
 
 pytestmark = pytest.mark.django_db
