@@ -6,11 +6,12 @@ what is compared. A visitor's question and a FAQ's question are two phrasings of
 to recognise; a question and a passage share mostly words. And it shrinks with the share that the encoder understands.
 
 Earlier questions of a conversation are asked beside the last one, never joined to its words: their scores are added, as far
-as they speak of the same thing. docs/knowledge.md says on what data the weights were chosen.
+as they speak of the same thing; a change of subject leaves them behind. docs/knowledge.md says on what data the weights were
+chosen.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ UNDERSTANDING_POWER_QUESTION = 3  # two questions full of unknown words look ali
 CANDIDATES, CANDIDATES_BEFORE = 50, 20  # a leg, for the question and for what was asked before it
 CONTEXT = 0.5  # the most that earlier questions weigh, the last one being 1
 RARITY = 0.1  # what a point of BM25 a token adds to the strength of the evidence
+WEAK, WEAK_PER_UNDERSTOOD = 0.15, 0.20  # of a question's own strength: 0.35 where the encoder understands it whole
 
 Scores = npt.NDArray[np.float64]
 Join = Callable[[float], float]
@@ -71,8 +73,9 @@ class Matches:
     """The candidates of a version, by their point numbers; every array goes with `points`.
 
     `alone` is the fused score of the question's forms, `context` that of the earlier questions. `strength` says how much
-    speaks for a chunk, over both. Unlike the scores it counts a rare word for more than a common one: what is asked for by
-    its name and found is a surer thing than what is asked for, and found, in everyday words.
+    speaks for a chunk, over both; `own`, over the question's forms alone. Unlike the scores they count a rare word for more
+    than a common one: what is asked for by its name and found is a surer thing than what is asked for, and found, in everyday
+    words.
     """
 
     points: npt.NDArray[np.int64]
@@ -81,6 +84,12 @@ class Matches:
     cosine: Scores
     coverage: Scores
     strength: Scores
+    own: Scores
+
+    @property
+    def apart(self) -> "Matches":
+        """As if nothing had been asked before."""
+        return replace(self, context=np.zeros(len(self.points)), strength=self.own)
 
 
 def match(
@@ -102,7 +111,9 @@ def match(
     held = [probe.score(index, points, *legs_) for probe, legs_ in zip(probes, found, strict=True)]
     fused = [probe.fuse(*scores, questions[points]) for probe, scores in zip(probes, held, strict=True)]
     (cosine, coverage), context = held[0], fused[1] if before else np.zeros(len(points))
-    return Matches(points, fused[0], context, cosine, coverage, _strength(probes, held))
+    own = _strength(probes[:1], held[:1])
+    strength = _strength(probes, held) if before else own
+    return Matches(points, fused[0], context, cosine, coverage, strength, own)
 
 
 def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]]) -> Scores:
@@ -117,6 +128,17 @@ def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]])
     raw = sum(share * probe.ceiling * scores[1] for share, probe, scores in parts)
     coverage = (1 - probes[0].understood) * raw / (ceiling or 1.0)
     return np.asarray(cosine / max(1e-6, length) + coverage + RARITY * raw / max(1.0, size), np.float64)
+
+
+def on_the_subject(matches: Sequence[Matches], join: Join, understood: float) -> list[Matches]:
+    """The matches, without the earlier questions where the last one changes the subject.
+
+    It does when it does not lean on them (`join` of nothing is nothing) and finds next to nothing by itself. Their own source
+    would then speak for an answer to it, and the fewer sources there are, the more surely it is the best passage for both.
+    """
+    own = max((float(found.own.max()) for found in matches if len(found.points)), default=0.0)
+    changes = own < WEAK + WEAK_PER_UNDERSTOOD * understood and not join(0.0)
+    return [found.apart for found in matches] if changes else list(matches)
 
 
 def joined(matches: Sequence[Matches], join: Join) -> tuple[list[Scores], float]:
