@@ -50,6 +50,7 @@ from chatbot.turn.values import (
     Verdict,
 )
 from knowledge.embedding import question_vector
+from knowledge.schedule import request_reencoding
 from knowledge.segment import legs
 
 logger = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
 async def warm_up(workspaces: Sequence[int]) -> None:
     """Load the encoder, the segmenter and the classifiers, so that the first visitor does not wait for them."""
     await cross(question_vector, "warm up")
+    await cross(request_reencoding)
     await cross(legs, "预热")
     for workspace in workspaces:
         await cross(recogniser().prepare, workspace)

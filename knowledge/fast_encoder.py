@@ -85,6 +85,14 @@ def load(folder: Path) -> QuestionNetwork | None:
     return QuestionNetwork(folder) if (folder / ABOUT).exists() else None
 
 
+def fingerprint_of(folder: Path) -> str | None:
+    """Of what was made before, without loading it; None where nothing was, or nothing that can be read."""
+    try:
+        return str(json.loads((folder / ABOUT).read_text())["fingerprint"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def export(model: Any, fingerprint: str, folder: Path) -> float:
     """Make the form of a sentence-transformers `model`; returns the least cosine of sample questions to the model's own.
 

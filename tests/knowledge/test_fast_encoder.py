@@ -96,6 +96,14 @@ def test_the_table_of_words_is_held_in_8_bits_each_row_by_its_own_scale(chosen: 
     assert not [name for name, tensor in held.items() if tensor.dims == list(words.shape) and name != "words.rows"]
 
 
+def test_which_encoder_it_is_is_known_without_loading_it_once_the_fast_form_is_there(chosen: Any) -> None:
+    assert embedding.fingerprint_at_hand() is None
+    assert embedding.prepare()
+    known = embedding.fingerprint_at_hand()
+    assert embedding.encoder.cache_info().currsize == 0
+    assert known == embedding.encoder().fingerprint
+
+
 def test_without_the_fast_form_the_model_itself_serves_and_that_is_said(
     chosen: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,16 +1,18 @@
 """Versions come and go whole; what was deleted comes back with none of them."""
 
+import asyncio
 import datetime as dt
 
 import pytest
 from django.utils import timezone
 
+from chatbot.wiring import warm_up
 from knowledge import layers, publishing, search, services, versions
 from knowledge.index import engine
 from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Version
 from knowledge.reconcile import reconcile
 from knowledge.roster import Roster
-from knowledge.schedule import enqueue_due
+from knowledge.schedule import Clock, enqueue_due, request_reencoding
 from knowledge.tasks import HANDLERS
 from workspace import leases
 from workspace.models import Job, Workspace
@@ -217,6 +219,67 @@ def test_another_encoder_makes_a_new_version_and_never_mixes(shop: Collection, m
     take_in(shop)
     assert shop.version == old.number + 1
     assert search.search(workspace=shop.workspace, question="refunds").passages[0].cosine > 0
+
+
+def made_by_another(shop: Collection) -> Version:
+    version = shop.versions.get(number=shop.version)
+    Version.every.filter(pk=version.pk).update(encoder="another:384:00000000")
+    search._open.cache_clear()
+    return version
+
+
+def builds(shop: Collection) -> int:
+    return Job.objects.of(shop.workspace).filter(kind=publishing.PUBLISH_JOB).exclude(status=Job.Status.DONE).count()
+
+
+def test_who_starts_with_another_encoder_asks_once_and_words_serve_meanwhile(shop: Collection) -> None:
+    old = made_by_another(shop)
+    assert request_reencoding()
+    assert request_reencoding()
+    assert builds(shop) == 1
+    assert ask(shop, "How long do refunds take?")[0] == "Refunds take seven days."
+
+    def others_start_meanwhile(job: Job) -> None:
+        request_reencoding()
+        HANDLERS[publishing.PUBLISH_JOB](job)
+
+    assert leases.run_next({publishing.PUBLISH_JOB: others_start_meanwhile})
+    assert builds(shop) == 0
+    shop.refresh_from_db()
+    assert shop.version == old.number + 1
+    assert shop.versions.get(number=shop.version).encoder == old.encoder
+    request_reencoding()
+    assert builds(shop) == 0
+
+
+def test_a_draft_of_another_encoder_is_built_anew_too(shop: Collection) -> None:
+    versions.set_automatic(collection=shop, automatic=False, actor="usr_1")
+    take_in(shop, "hours.csv", b"question,answer\nWhen are you open?,From nine to five.\n")
+    draft = shop.draft
+    Version.every.filter(collection=shop, number=draft).update(encoder="another:384:00000000")
+    request_reencoding()
+    take_in(shop)
+    assert shop.draft > draft
+    assert shop.versions.get(number=shop.draft).encoder == shop.versions.get(number=shop.version).encoder
+
+
+def test_a_worker_looks_at_the_encoder_when_it_starts_and_never_again(shop: Collection) -> None:
+    old, clock = made_by_another(shop), Clock()
+    clock()
+    assert builds(shop) == 1
+    take_in(shop)
+    assert shop.version == old.number + 1
+    made_by_another(shop)
+    clock._looked_at = None  # a minute has passed
+    clock()
+    assert builds(shop) == 0, "else old and new processes, beside each other for a while, would never come to rest"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_warms_up_with_another_encoder_asks(shop: Collection) -> None:
+    made_by_another(shop)
+    asyncio.run(warm_up([]))
+    assert builds(shop) == 1
 
 
 def test_every_live_collection_is_reconciled_once_a_period(shop: Collection) -> None:
