@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import hashlib
 
 import pytest
 from django.utils import timezone
@@ -9,7 +10,7 @@ from django.utils import timezone
 from chatbot.wiring import warm_up
 from knowledge import layers, publishing, search, services, versions
 from knowledge.index import engine
-from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Version
+from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Vector, Version
 from knowledge.reconcile import reconcile
 from knowledge.roster import Roster
 from knowledge.schedule import Clock, enqueue_due, request_reencoding
@@ -42,6 +43,13 @@ def take_in(shop: Collection, name: str = "", data: bytes = b"") -> None:
 def ask(shop: Collection, question: str, draft: bool = False) -> list[str]:
     found = search.search(workspace=shop.workspace, question=question, draft=draft)
     return [passage.text for passage in found.passages]
+
+
+def made_by_another(shop: Collection) -> Version:
+    version = shop.versions.get(number=shop.version)
+    Version.every.filter(pk=version.pk).update(encoder="another:384:00000000")
+    search._open.cache_clear()
+    return version
 
 
 def document(name: str) -> Document:
@@ -163,6 +171,55 @@ def test_words_of_deleted_documents_are_erased(shop: Collection) -> None:
     assert not SourceText.every.filter(document=gone).exists()
 
 
+def stored(shop: Collection) -> set[str]:
+    return set(Vector.objects.of(shop.workspace).values_list("text_hash", flat=True))
+
+
+def hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_vectors_of_words_that_no_version_holds_any_more_are_removed(shop: Collection) -> None:
+    first = hashed("Refunds take seven days.")
+    stranger = services.find_or_create_collection(workspace=Workspace.objects.create(name="Bank"), name="bank")
+    Vector.objects.of(stranger.workspace).create(encoder="another:384:00000000", text_hash=first, data=b"")
+    for number in range(publishing.KEPT_VERSIONS):
+        assert first in stored(shop), "a kept version is made of it"
+        take_in(shop, "refunds.csv", REFUNDS.replace(b"seven", str(number).encode()))
+        reconcile(collection=shop)
+    assert first not in stored(shop)
+    words = ["How long do refunds take?", "Do you ship to Norway?", "We ship to Norway in ten days."]
+    words += [f"Refunds take {number} days." for number in range(publishing.KEPT_VERSIONS)]
+    assert stored(shop) == set(map(hashed, words))
+    shop.refresh_from_db()
+    assert shop.report["unused"] == 1
+    reconcile(collection=shop)
+    shop.refresh_from_db()
+    assert shop.report["unused"] == 0
+    assert stored(stranger) == {first}
+
+
+def test_the_vectors_of_a_deleted_document_go_with_its_words(shop: Collection) -> None:
+    services.delete_document(document=document("refunds.csv"), actor="usr_1")
+    take_in(shop)
+    reconcile(collection=shop)
+    assert stored(shop) == {hashed("Do you ship to Norway?"), hashed("We ship to Norway in ten days.")}
+
+
+def test_vectors_of_another_encoder_stay_as_long_as_a_kept_version_is_made_of_them(shop: Collection) -> None:
+    Vector.objects.of(shop.workspace).update(encoder="another:384:00000000")
+    old = made_by_another(shop)
+    take_in(shop, "hours.csv", b"question,answer\nWhen are you open?,From nine to five.\n")
+    others = Vector.objects.of(shop.workspace).filter(encoder="another:384:00000000")
+    reconcile(collection=shop)
+    assert others.count() == 4
+    Version.every.filter(collection=shop).exclude(number=shop.version).delete()
+    reconcile(collection=shop)
+    assert not others.exists()
+    assert old.number < shop.version
+    assert len(stored(shop)) == 6
+
+
 def test_a_document_and_an_entry_are_found_only_while_they_are_valid(shop: Collection) -> None:
     now, day = timezone.now(), dt.timedelta(days=1)
     version, key = shop.version, search.version_key(shop.workspace)
@@ -219,13 +276,6 @@ def test_another_encoder_makes_a_new_version_and_never_mixes(shop: Collection, m
     take_in(shop)
     assert shop.version == old.number + 1
     assert search.search(workspace=shop.workspace, question="refunds").passages[0].cosine > 0
-
-
-def made_by_another(shop: Collection) -> Version:
-    version = shop.versions.get(number=shop.version)
-    Version.every.filter(pk=version.pk).update(encoder="another:384:00000000")
-    search._open.cache_clear()
-    return version
 
 
 def builds(shop: Collection) -> int:
