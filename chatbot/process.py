@@ -1,8 +1,10 @@
 """What a server process does besides answering requests: its ears, its tick, its sweep, its worker threads, its warm-up."""
 
 import asyncio
+import ctypes
 import gc
 import logging
+import os
 
 from django.conf import settings
 
@@ -78,6 +80,13 @@ class Process:
         except Exception:
             logger.exception("warm-up failed; the first questions will be slow")
         finally:
-            gc.collect()
-            gc.freeze()  # what is loaded by now stays; looking through it for garbage would hold every answer up
+            lay_aside()
             health.warming.clear()
+
+
+def lay_aside() -> None:
+    """What is loaded by now stays: looking through it for garbage would hold every answer up. What loading took is given back."""
+    gc.collect()
+    gc.freeze()
+    if os.name == "posix" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)  # glibc's, which keeps what was freed for itself else: 20 MB and more after loading
