@@ -134,6 +134,7 @@ def memory_of_a_worker(folder: Path, lexicon: Lexicon, size: int) -> str:
 def worker_memory_mib(folder: Path) -> dict[str, float | bool]:
     """The application as the server loads it, a question answered from the index, both languages segmented."""
     import chatbot.asgi
+    from chatbot.process import lay_aside
 
     assert chatbot.asgi.application
     lexicon = Lexicon.from_bytes((folder / "lexicon").read_bytes())
@@ -143,6 +144,7 @@ def worker_memory_mib(folder: Path) -> dict[str, float | bool]:
     from sklearn.linear_model import LogisticRegression  # the intents' classifier
 
     assert LogisticRegression
+    lay_aside()
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     kib = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return {"pss": kib / 1024, "torch": "torch" in sys.modules}

@@ -1,6 +1,10 @@
 """The intents that a workspace's owner has set up, as the recogniser wants them."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.db.models import Count, Max
+from django.db.models.signals import post_delete, post_save
 
 from chatbot.intents.classifier import Example
 from chatbot.intents.recogniser import IntentSet
@@ -12,6 +16,17 @@ def intents_version(workspace: int) -> str:
     rows = Intent.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
     examples = IntentExample.objects.of(workspace).aggregate(last=Max("updated_at"), count=Count("pk"))
     return f"{rows['last']}/{rows['count']}/{examples['last']}/{examples['count']}"
+
+
+def tell_of_changes(changed: Callable[[int], None]) -> None:
+    """Call `changed` with the workspace whenever this process saves or deletes an intent or an example."""
+
+    def tell(instance: Any, **_: Any) -> None:
+        changed(instance.workspace_id)
+
+    for model in (Intent, IntentExample):
+        for signal in (post_save, post_delete):
+            signal.connect(tell, sender=model, weak=False)
 
 
 def load_intents(workspace: int) -> IntentSet:

@@ -1,8 +1,10 @@
 """What a server process does besides answering requests: its ears, its tick, its sweep, its worker threads, its warm-up."""
 
 import asyncio
+import ctypes
 import gc
 import logging
+import os
 import sys
 
 from django.conf import settings
@@ -22,10 +24,9 @@ from workspace.models import Workspace
 
 logger = logging.getLogger(__name__)
 
-SWITCH_S = (
-    0.001  # how long a thread may keep the interpreter while the event loop waits for it; Python's own 5 ms, times
-)
-# the threads that compete, make streams uneven
+# How long a thread may keep the interpreter while the event loop waits for it. Python's own 5 ms, for each of the threads
+# that compete, make streams uneven.
+SWITCH_S = 0.001
 SWEEP_S = 1.0  # a dead process's answer is marked within the lease of a turn and this
 
 
@@ -84,6 +85,13 @@ class Process:
         except Exception:
             logger.exception("warm-up failed; the first questions will be slow")
         finally:
-            gc.collect()
-            gc.freeze()  # what is loaded by now stays; looking through it for garbage would hold every answer up
+            lay_aside()
             health.warming.clear()
+
+
+def lay_aside() -> None:
+    """What is loaded by now stays: looking through it for garbage would hold every answer up. What loading took is given back."""
+    gc.collect()
+    gc.freeze()
+    if os.name == "posix" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)  # glibc's, which keeps what was freed for itself else: 20 MB and more after loading

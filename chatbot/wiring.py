@@ -19,7 +19,7 @@ from chatbot.llm.fallback import Fallback
 from chatbot.memory import ContactMemory
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.masking import Masker
-from chatbot.own_intents import intents_version, load_intents
+from chatbot.own_intents import intents_version, load_intents, tell_of_changes
 from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
@@ -49,6 +49,7 @@ from chatbot.turn.values import (
 )
 from knowledge.embedding import question_vector
 from knowledge.reranking import reranker
+from knowledge.schedule import request_reencoding
 from knowledge.segment import legs
 
 logger = logging.getLogger(__name__)
@@ -146,6 +147,7 @@ def stages_for(question: Question, record: Record, *, pace: float | None = None)
 async def warm_up(workspaces: Sequence[int]) -> None:
     """Load the encoder, the segmenter, the reranker and the classifiers, so that the first visitor does not wait for them."""
     await cross(question_vector, "warm up")
+    await cross(request_reencoding)
     await cross(legs, "预热")
     if second_look := reranker():
         await cross(second_look.prepare)
@@ -155,7 +157,9 @@ async def warm_up(workspaces: Sequence[int]) -> None:
 
 @lru_cache(maxsize=1)
 def recogniser() -> Recogniser:
-    return Recogniser(intents_version, load_intents, settings.HOME / "intents")
+    made = Recogniser(intents_version, load_intents, settings.HOME / "intents")
+    tell_of_changes(made.look_again)
+    return made
 
 
 # --- seams with their reports ------------------------------------------------------------------------------------------

@@ -161,6 +161,19 @@ def encoder() -> Encoder:
     return SentenceTransformerEncoder(name)
 
 
+def fingerprint_at_hand() -> str | None:
+    """The fingerprint of this process's encoder; None where its weights would have to be loaded to know it.
+
+    Raises `EncoderUnavailable`.
+    """
+    from django.conf import settings
+
+    if settings.EMBEDDINGS_URL or encoder.cache_info().currsize:
+        return encoder().fingerprint
+    folder = fast_folder()
+    return fast_encoder.fingerprint_of(folder) if folder else None
+
+
 def prepare() -> float | None:
     """Make the fast form of the encoder that is set; None: it is there already. The least cosine of sample questions otherwise.
 

@@ -19,7 +19,7 @@ from knowledge.index import engine
 from knowledge.lexicon import Lexicon
 from knowledge.merge import overlap
 from knowledge.models import Chunk, Collection, Entry, Finding, Version
-from knowledge.publishing import alive_chunks, cached_vectors, live_version
+from knowledge.publishing import alive_chunks, cached_vectors, live_version, text_hash
 from knowledge.segment import legs
 from workspace import audit, leases
 
@@ -114,7 +114,7 @@ def _findings(version: Version, progress: Callable[[str, int, int], None]) -> It
 def _items(version: Version, chunks: list[Chunk]) -> dict[int, _Item]:
     """By point number; answers and what is switched off are not compared."""
     entries = Entry.objects.of(version.workspace_id).in_bulk({row.entry_id for row in chunks if row.entry_id})
-    hashes = [hashlib.sha256(row.indexed_text.encode()).hexdigest() for row in chunks]
+    hashes = [text_hash(row) for row in chunks]
     vectors = cached_vectors(version.workspace_id, version.encoder, hashes)
     items = {}
     for at, (row, name) in enumerate(zip(chunks, hashes, strict=True)):

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import qdrant_edge as edge
 from django.conf import settings
-from qdrant_client import QdrantClient, models
 
 from knowledge.embedding import Vectors
 from knowledge.lexicon import Sparse
@@ -82,7 +81,7 @@ class EmbeddedEngine:
                 wal_enabled=False,
             ),
         )
-        for batch in _batches(points):
+        for batch in batches(points):
             shard.update(
                 edge.UpdateOperation.upsert_points(
                     [
@@ -143,79 +142,17 @@ class _EdgeIndex:
         return {int(point.id): point.score for point in found}
 
 
-class ServerEngine:
-    """A Qdrant server, or anything else `QdrantClient` can talk to. Every name gets `prefix` put before it."""
-
-    def __init__(self, client: QdrantClient, prefix: str = "baton-") -> None:
-        self._client, self._prefix = client, prefix
-
-    def build(self, name: str, size: int, points: Iterable[Point]) -> None:
-        self.drop(name)
-        self._client.create_collection(
-            self._prefix + name,
-            vectors_config={DENSE: models.VectorParams(size=size, distance=models.Distance.DOT)},
-            sparse_vectors_config={LEXICAL: models.SparseVectorParams()},
-        )
-        for batch in _batches(points):
-            self._client.upsert(
-                self._prefix + name,
-                [
-                    models.PointStruct(
-                        id=point.id,
-                        vector={
-                            DENSE: list(map(float, point.vector)),
-                            LEXICAL: models.SparseVector(indices=point.lexical.indices, values=point.lexical.values),
-                        },
-                    )
-                    for point in batch
-                ],
-                wait=True,
-            )
-
-    def open(self, name: str) -> OpenIndex:
-        return _ServerIndex(self._client, self._prefix + name)
-
-    def drop(self, name: str) -> None:
-        self._client.delete_collection(self._prefix + name)
-
-
-class _ServerIndex:
-    def __init__(self, client: QdrantClient, name: str) -> None:
-        self._client, self._name = client, name
-
-    def nearest(self, vector: Vectors, limit: int, among: Iterable[int] | None = None) -> dict[int, float]:
-        return self._ask(vector.tolist(), DENSE, limit, among)
-
-    def matching(self, question: Sparse, limit: int, among: Iterable[int] | None = None) -> dict[int, float]:
-        if not question.indices:
-            return {}
-        vector = models.SparseVector(indices=question.indices, values=question.values)
-        return self._ask(vector, LEXICAL, limit, among)
-
-    def count(self) -> int:
-        try:
-            return int(self._client.count(self._name, exact=True).count)
-        except Exception as problem:  # as in `_ask`
-            raise IndexUnavailable(f"the Qdrant server did not answer for {self._name}") from problem
-
-    def _ask(self, query: Any, using: str, limit: int, among: Iterable[int] | None) -> dict[int, float]:
-        only = None if among is None else models.Filter(must=[models.HasIdCondition(has_id=list(among))])
-        try:
-            found = self._client.query_points(self._name, query=query, using=using, limit=limit, query_filter=only)
-        except Exception as problem:  # transport, status and parse errors of the client have no common base
-            raise IndexUnavailable(f"the Qdrant server did not answer for {self._name}") from problem
-        return {int(point.id): point.score for point in found.points}
-
-
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine of this process: the server named by ``QDRANT_URL``, or embedded."""
     if settings.QDRANT_URL:
-        return ServerEngine(QdrantClient(url=settings.QDRANT_URL, api_key=settings.QDRANT_API_KEY or None, timeout=10))
+        from knowledge.server_index import ServerEngine  # its client takes 40 MB that who is embedded does without
+
+        return ServerEngine.at(settings.QDRANT_URL, settings.QDRANT_API_KEY)
     return EmbeddedEngine(settings.INDEX_DIR)
 
 
-def _batches(points: Iterable[Point]) -> Iterator[list[Point]]:
+def batches(points: Iterable[Point]) -> Iterator[list[Point]]:
     remaining = iter(points)
     while batch := list(islice(remaining, BATCH)):
         yield batch

@@ -250,7 +250,7 @@ def _tell_documents(version: Version) -> None:
 def _vectors(collection: Collection, chunks: Sequence[Chunk], progress: Progress, renew: Callable[[], None]) -> Vectors:
     """One row a chunk, encoding only what was never encoded before."""
     chosen = encoder()
-    hashes = [hashlib.sha256(piece.indexed_text.encode()).hexdigest() for piece in chunks]
+    hashes = [text_hash(piece) for piece in chunks]
     known = cached_vectors(collection.workspace_id, chosen.fingerprint, hashes)
     missing = {name: piece.indexed_text for name, piece in zip(hashes, chunks, strict=True) if name not in known}
     names, done = list(missing), 0
@@ -278,8 +278,13 @@ def _vectors(collection: Collection, chunks: Sequence[Chunk], progress: Progress
     return table
 
 
+def text_hash(piece: Chunk) -> str:
+    """By which the vector of its words is stored."""
+    return hashlib.sha256(piece.indexed_text.encode()).hexdigest()
+
+
 def cached_vectors(workspace: int, fingerprint: str, hashes: Sequence[str]) -> dict[str, bytes]:
-    """Vectors that were made before, by the SHA-256 of the indexed text: float16, little-endian."""
+    """Vectors that were made before, by `text_hash`: float16, little-endian."""
     rows = Vector.objects.of(workspace).filter(encoder=fingerprint)
     known: dict[str, bytes] = {}
     for start in range(0, len(hashes), ROWS):

@@ -6,11 +6,12 @@ what is compared. A visitor's question and a FAQ's question are two phrasings of
 to recognise; a question and a passage share mostly words. And it shrinks with the share that the encoder understands.
 
 Earlier questions of a conversation are asked beside the last one, never joined to its words: their scores are added, as far
-as they speak of the same thing. docs/knowledge.md says on what data the weights were chosen.
+as they speak of the same thing; a change of subject leaves them behind. docs/knowledge.md says on what data the weights were
+chosen.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ UNDERSTANDING_POWER_QUESTION = 3  # two questions full of unknown words look ali
 CANDIDATES, CANDIDATES_BEFORE = 50, 20  # a leg, for the question and for what was asked before it
 CONTEXT = 0.5  # the most that earlier questions weigh, the last one being 1
 RARITY = 0.1  # what a point of BM25 a token adds to the strength of the evidence
+WEAK, WEAK_PER_UNDERSTOOD = 0.15, 0.20  # of a question's own strength: 0.35 where the encoder understands it whole
 
 Scores = npt.NDArray[np.float64]
 Join = Callable[[float], float]
@@ -67,10 +69,10 @@ class Matches:
     """The candidates of a version, by their point numbers; every array goes with `points`.
 
     `alone` is the fused score of the question's forms, `context` that of the earlier questions. `strength` (forms × points)
-    says how much speaks for a chunk by one form of the question and the earlier ones. Unlike the scores it counts a rare
-    word for more than a common one: what is asked for by its name and found is a surer thing than what is asked for, and
-    found, in everyday words. And it is no mean over the forms: in another language than the chunks', a question's own words
-    find nothing, which takes nothing from what its translation finds.
+    says how much speaks for a chunk by one form of the question and the earlier ones; `own`, by the form alone. Unlike the
+    scores they count a rare word for more than a common one: what is asked for by its name and found is a surer thing than
+    what is asked for, and found, in everyday words. And they are no mean over the forms: in another language than the
+    chunks', a question's own words find nothing, which takes nothing from what its translation finds.
     """
 
     points: npt.NDArray[np.int64]
@@ -79,6 +81,12 @@ class Matches:
     cosine: Scores
     coverage: Scores
     strength: Scores
+    own: Scores
+
+    @property
+    def apart(self) -> "Matches":
+        """As if nothing had been asked before."""
+        return replace(self, context=np.zeros(len(self.points)), strength=self.own)
 
 
 def match(
@@ -102,10 +110,11 @@ def match(
     (cosine, coverage), context = held[0], fused[1] if before else np.zeros(len(points))
     forms = [asked] if len(asking.forms) == 1 else [_Probe.of([form], lexicon, dense) for form in asking.forms]
     by_form = held[:1] if len(forms) == 1 else [form.score(index, points, {}, {}) for form in forms]
+    own = [_strength([form], [scores]) for form, scores in zip(forms, by_form, strict=True)]
     strength = [
         _strength([form, *probes[1:]], [scores, *held[1:]]) for form, scores in zip(forms, by_form, strict=True)
     ]
-    return Matches(points, fused[0], context, cosine, coverage, np.stack(strength))
+    return Matches(points, fused[0], context, cosine, coverage, np.stack(strength), np.stack(own))
 
 
 def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]]) -> Scores:
@@ -129,6 +138,17 @@ def evidence(asking: Asking, matches: Sequence[Matches]) -> tuple[float, float]:
         return 0.0, asking.forms[0].understood
     by_form = np.max(strongest, axis=0)
     return float(by_form.max()), asking.forms[int(by_form.argmax())].understood
+
+
+def on_the_subject(asking: Asking, matches: Sequence[Matches], join: Join) -> list[Matches]:
+    """The matches, without the earlier questions where the last one changes the subject.
+
+    It does when it does not lean on them (`join` of nothing is nothing) and finds next to nothing in any form. Their own source
+    would then speak for an answer to it, and the fewer sources there are, the more surely it is the best passage for both.
+    """
+    weak = [WEAK + WEAK_PER_UNDERSTOOD * form.understood for form in asking.forms]
+    finds = any((found.own.max(axis=1) >= weak).any() for found in matches if len(found.points))
+    return list(matches) if finds or join(0.0) else [found.apart for found in matches]
 
 
 def joined(matches: Sequence[Matches], join: Join) -> tuple[list[Scores], float]:

@@ -1,7 +1,8 @@
 """Proof, on a schedule, that what is searched is what should be: as many vectors as chunks, and nothing that was deleted.
 
 What is found wrong is put right: a version that holds deleted pieces, was made with another encoder, or whose index is gone
-is built anew. Words of deleted documents that no live version or draft needs are erased.
+is built anew. Words of deleted documents that no live version or draft needs are erased, and vectors of words that no version
+needs any more are removed.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,8 +11,8 @@ from django.utils import timezone
 
 from knowledge.embedding import encoder
 from knowledge.index import IndexUnavailable, engine
-from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Version
-from knowledge.publishing import request_publish
+from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Vector, Version
+from knowledge.publishing import request_publish, text_hash
 from knowledge.roster import Roster
 
 RECONCILE_JOB = "reconcile_collection"
@@ -43,6 +44,7 @@ def reconcile(*, collection: Collection) -> list[Report]:
     versions = Version.objects.of(collection.workspace_id).filter(collection=collection, number__in=numbers)
     reports = [_look_at(version) for version in versions.order_by("number")]
     erased = _erase_deleted(collection)
+    unused = _remove_unused_vectors(collection.workspace_id)
     is_right = all(report.is_right for report in reports)
     if not is_right:
         request_publish(collection)
@@ -51,6 +53,7 @@ def reconcile(*, collection: Collection) -> list[Report]:
             "at": timezone.now().isoformat(),
             "right": is_right,
             "erased": erased,
+            "unused": unused,
             "versions": [asdict(report) for report in reports],
         }
     )
@@ -104,3 +107,28 @@ def _erase(document: Document, needed: set[int]) -> int:
     chunks.delete()
     SourceText.objects.of(document.workspace_id).filter(document=document).delete()
     return count
+
+
+def _remove_unused_vectors(workspace: int) -> int:
+    """Stored vectors of a workspace that neither a kept version nor the next one is made of; how many those were.
+
+    The vectors are listed before the pieces, so that what is encoded meanwhile is none of them. One that is taken from a build
+    under way, or from a process with another encoder, is made again.
+    """
+    versions = Version.objects.of(workspace)
+    encoders = {*versions.values_list("encoder", flat=True), encoder().fingerprint}
+    stored = list(Vector.objects.of(workspace).values_list("pk", "encoder", "text_hash"))
+    held = {
+        int(key)
+        for roster in versions.values_list("roster", flat=True)
+        for key in Roster.from_bytes(bytes(roster)).chunks
+    }
+    needed = {
+        text_hash(piece)
+        for piece in Chunk.objects.of(workspace).only("heading", "text", "current", "document").iterator(ROWS)
+        if piece.current or piece.pk in held
+    }
+    unused = [key for key, made_by, name in stored if made_by not in encoders or name not in needed]
+    for start in range(0, len(unused), ROWS):
+        Vector.objects.of(workspace).filter(pk__in=unused[start : start + ROWS]).delete()
+    return len(unused)

@@ -128,6 +128,7 @@ def search(
         ranking.match(asking, version.index, version.lexicon, version.roster.questions, dense=version.is_comparable)
         for version in live
     ]
+    matches = ranking.on_the_subject(asking, matches, join)
     scores, share = ranking.joined(matches, join)
     if leg:
         scores = [found.cosine if leg == "dense" else found.coverage for found in matches]

@@ -14,7 +14,7 @@ _LEANS_BACK = re.compile(
       | 呢[？?]?\s*$""",
     re.IGNORECASE | re.VERBOSE,
 )
-_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 SHORT_WORDS = 4
 
 

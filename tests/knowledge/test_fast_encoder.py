@@ -79,6 +79,31 @@ def test_a_question_comes_out_nearly_the_same_and_no_torch_is_loaded_for_it(chos
     )
 
 
+def test_the_table_of_words_is_held_in_8_bits_each_row_by_its_own_scale(chosen: Any, tiny: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    assert embedding.prepare()
+    folder = embedding.fast_folder()
+    assert folder
+    held = {tensor.name: tensor for tensor in onnx.load(folder / fast_encoder.GRAPH).graph.initializer}
+    network = SentenceTransformerEncoder(str(tiny)).model[0].auto_model
+    words = network.embeddings.word_embeddings.weight.detach().numpy()
+    rows, scales = (numpy_helper.to_array(held[name]) for name in ("words.rows", "words.scales"))
+    assert rows.dtype == np.int8
+    assert np.abs(rows * scales - words).max() <= scales.max() / 2 * 1.01
+    assert [1] * len(words) == [len(scale) for scale in scales]
+    assert not [name for name, tensor in held.items() if tensor.dims == list(words.shape) and name != "words.rows"]
+
+
+def test_which_encoder_it_is_is_known_without_loading_it_once_the_fast_form_is_there(chosen: Any) -> None:
+    assert embedding.fingerprint_at_hand() is None
+    assert embedding.prepare()
+    known = embedding.fingerprint_at_hand()
+    assert embedding.encoder.cache_info().currsize == 0
+    assert known == embedding.encoder().fingerprint
+
+
 def test_without_the_fast_form_the_model_itself_serves_and_that_is_said(
     chosen: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -102,6 +127,14 @@ def test_other_weights_have_another_place(tmp_path: Path) -> None:
     first = fast_encoder.folder_for(tmp_path, "m", weights)
     (weights / "model.safetensors").write_bytes(b"other")
     assert fast_encoder.folder_for(tmp_path, "m", weights) != first
+
+
+def test_what_an_older_release_made_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    now = fast_encoder.folder_for(tmp_path, "m", weights)
+    monkeypatch.setattr(fast_encoder, "FORM", fast_encoder.FORM - 1)
+    assert fast_encoder.folder_for(tmp_path, "m", weights) != now
 
 
 def test_a_model_of_another_kind_has_no_fast_form_and_leaves_nothing_behind(tiny: Path, tmp_path: Path) -> None:

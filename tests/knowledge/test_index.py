@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from knowledge.index import EmbeddedEngine, Engine, IndexUnavailable, Point, ServerEngine
+from knowledge.index import EmbeddedEngine, Engine, IndexUnavailable, Point
 from knowledge.lexicon import Sparse
+from knowledge.server_index import ServerEngine
 from tests.environment import QDRANT_SERVER
 
 SIZE = 8
@@ -106,6 +107,17 @@ def test_an_embedded_index_is_open_in_another_process_at_the_same_time(tmp_path:
     seen = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert seen.stdout.strip() == "[2]"
     assert list(held.nearest(np.array(unit(2), np.float32), 1)) == [2]
+
+
+def test_who_searches_embedded_indexes_does_not_load_the_client_of_a_server() -> None:
+    script = (
+        "import sys, chatbot.asgi\nfrom knowledge.index import engine\nengine()\nprint('qdrant_client' in sys.modules)"
+    )
+    left_out = {"QDRANT_URL", "BATON_PRODUCTION"}
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    environment |= {"DJANGO_SETTINGS_MODULE": "chatbot.settings", "PYTHONPATH": os.getcwd()}
+    seen = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert seen.stdout.strip() == "False"
 
 
 def test_an_unfinished_build_is_not_an_index(tmp_path: Path) -> None:

@@ -7,7 +7,17 @@ import pytest
 
 from knowledge.index import EmbeddedEngine, Point
 from knowledge.lexicon import Lexicon
-from knowledge.ranking import CONTEXT, DENSE_WEIGHT_PASSAGE, Asked, Asking, joined, match
+from knowledge.ranking import (
+    CONTEXT,
+    DENSE_WEIGHT_PASSAGE,
+    WEAK,
+    WEAK_PER_UNDERSTOOD,
+    Asked,
+    Asking,
+    joined,
+    match,
+    on_the_subject,
+)
 from knowledge.segment import legs
 
 TEXTS = ("refunds take seven days", "refund to a card", "shipping to norway costs money", "a warranty of five years")
@@ -87,6 +97,23 @@ def test_the_evidence_is_weaker_for_what_is_not_there(held) -> None:
     there = match(Asking((asked("refunds days", 1, 0, 0, 0),)), *held, dense=True)
     gone = match(Asking((asked("gift wrapping", 0.4, 0.4, 0.4, 0.4),)), *held, dense=True)
     assert there.strength.max() > 2 * gone.strength.max()
+
+
+def test_a_change_of_subject_leaves_the_earlier_questions_behind(held) -> None:
+    before = asked("norway", 0, 0, 1, 0)
+    found = match(Asking((asked("gift wrapping", 0.1, -0.9, 0.1, 0.1),), (before,)), *held, dense=True)
+    assert found.own.max() < WEAK + WEAK_PER_UNDERSTOOD < found.strength.max()
+    (apart,) = on_the_subject([found], lambda related: related, understood=1.0)
+    assert apart.strength.tolist() == found.own.tolist()
+    assert joined([apart], lambda related: 1.0) == ([pytest.approx(found.alone)], 0.0)
+    (leaning,) = on_the_subject([found], lambda related: 1.0, understood=1.0)
+    assert leaning is found
+
+
+def test_who_finds_something_by_itself_keeps_the_earlier_questions(held) -> None:
+    found = match(Asking((asked("how much", 0, 0.55, 0.5, 0),), (asked("norway", 0, 0, 1, 0),)), *held, dense=True)
+    assert found.own.max() > WEAK + WEAK_PER_UNDERSTOOD
+    assert on_the_subject([found], lambda related: related, understood=1.0) == [found]
 
 
 def test_nothing_found_is_no_error(held) -> None:

@@ -1,16 +1,19 @@
 """Versions come and go whole; what was deleted comes back with none of them."""
 
+import asyncio
 import datetime as dt
+import hashlib
 
 import pytest
 from django.utils import timezone
 
+from chatbot.wiring import warm_up
 from knowledge import layers, publishing, search, services, versions
 from knowledge.index import engine
-from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Version
+from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Vector, Version
 from knowledge.reconcile import reconcile
 from knowledge.roster import Roster
-from knowledge.schedule import enqueue_due
+from knowledge.schedule import Clock, enqueue_due, request_reencoding
 from knowledge.tasks import HANDLERS
 from workspace import leases
 from workspace.models import Job, Workspace
@@ -40,6 +43,13 @@ def take_in(shop: Collection, name: str = "", data: bytes = b"") -> None:
 def ask(shop: Collection, question: str, draft: bool = False) -> list[str]:
     found = search.search(workspace=shop.workspace, question=question, draft=draft)
     return [passage.text for passage in found.passages]
+
+
+def made_by_another(shop: Collection) -> Version:
+    version = shop.versions.get(number=shop.version)
+    Version.every.filter(pk=version.pk).update(encoder="another:384:00000000")
+    search._open.cache_clear()
+    return version
 
 
 def document(name: str) -> Document:
@@ -161,6 +171,55 @@ def test_words_of_deleted_documents_are_erased(shop: Collection) -> None:
     assert not SourceText.every.filter(document=gone).exists()
 
 
+def stored(shop: Collection) -> set[str]:
+    return set(Vector.objects.of(shop.workspace).values_list("text_hash", flat=True))
+
+
+def hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_vectors_of_words_that_no_version_holds_any_more_are_removed(shop: Collection) -> None:
+    first = hashed("Refunds take seven days.")
+    stranger = services.find_or_create_collection(workspace=Workspace.objects.create(name="Bank"), name="bank")
+    Vector.objects.of(stranger.workspace).create(encoder="another:384:00000000", text_hash=first, data=b"")
+    for number in range(publishing.KEPT_VERSIONS):
+        assert first in stored(shop), "a kept version is made of it"
+        take_in(shop, "refunds.csv", REFUNDS.replace(b"seven", str(number).encode()))
+        reconcile(collection=shop)
+    assert first not in stored(shop)
+    words = ["How long do refunds take?", "Do you ship to Norway?", "We ship to Norway in ten days."]
+    words += [f"Refunds take {number} days." for number in range(publishing.KEPT_VERSIONS)]
+    assert stored(shop) == set(map(hashed, words))
+    shop.refresh_from_db()
+    assert shop.report["unused"] == 1
+    reconcile(collection=shop)
+    shop.refresh_from_db()
+    assert shop.report["unused"] == 0
+    assert stored(stranger) == {first}
+
+
+def test_the_vectors_of_a_deleted_document_go_with_its_words(shop: Collection) -> None:
+    services.delete_document(document=document("refunds.csv"), actor="usr_1")
+    take_in(shop)
+    reconcile(collection=shop)
+    assert stored(shop) == {hashed("Do you ship to Norway?"), hashed("We ship to Norway in ten days.")}
+
+
+def test_vectors_of_another_encoder_stay_as_long_as_a_kept_version_is_made_of_them(shop: Collection) -> None:
+    Vector.objects.of(shop.workspace).update(encoder="another:384:00000000")
+    old = made_by_another(shop)
+    take_in(shop, "hours.csv", b"question,answer\nWhen are you open?,From nine to five.\n")
+    others = Vector.objects.of(shop.workspace).filter(encoder="another:384:00000000")
+    reconcile(collection=shop)
+    assert others.count() == 4
+    Version.every.filter(collection=shop).exclude(number=shop.version).delete()
+    reconcile(collection=shop)
+    assert not others.exists()
+    assert old.number < shop.version
+    assert len(stored(shop)) == 6
+
+
 def test_a_document_and_an_entry_are_found_only_while_they_are_valid(shop: Collection) -> None:
     now, day = timezone.now(), dt.timedelta(days=1)
     version, key = shop.version, search.version_key(shop.workspace)
@@ -217,6 +276,60 @@ def test_another_encoder_makes_a_new_version_and_never_mixes(shop: Collection, m
     take_in(shop)
     assert shop.version == old.number + 1
     assert search.search(workspace=shop.workspace, question="refunds").passages[0].cosine > 0
+
+
+def builds(shop: Collection) -> int:
+    return Job.objects.of(shop.workspace).filter(kind=publishing.PUBLISH_JOB).exclude(status=Job.Status.DONE).count()
+
+
+def test_who_starts_with_another_encoder_asks_once_and_words_serve_meanwhile(shop: Collection) -> None:
+    old = made_by_another(shop)
+    assert request_reencoding()
+    assert request_reencoding()
+    assert builds(shop) == 1
+    assert ask(shop, "How long do refunds take?")[0] == "Refunds take seven days."
+
+    def others_start_meanwhile(job: Job) -> None:
+        request_reencoding()
+        HANDLERS[publishing.PUBLISH_JOB](job)
+
+    assert leases.run_next({publishing.PUBLISH_JOB: others_start_meanwhile})
+    assert builds(shop) == 0
+    shop.refresh_from_db()
+    assert shop.version == old.number + 1
+    assert shop.versions.get(number=shop.version).encoder == old.encoder
+    request_reencoding()
+    assert builds(shop) == 0
+
+
+def test_a_draft_of_another_encoder_is_built_anew_too(shop: Collection) -> None:
+    versions.set_automatic(collection=shop, automatic=False, actor="usr_1")
+    take_in(shop, "hours.csv", b"question,answer\nWhen are you open?,From nine to five.\n")
+    draft = shop.draft
+    Version.every.filter(collection=shop, number=draft).update(encoder="another:384:00000000")
+    request_reencoding()
+    take_in(shop)
+    assert shop.draft > draft
+    assert shop.versions.get(number=shop.draft).encoder == shop.versions.get(number=shop.version).encoder
+
+
+def test_a_worker_looks_at_the_encoder_when_it_starts_and_never_again(shop: Collection) -> None:
+    old, clock = made_by_another(shop), Clock()
+    clock()
+    assert builds(shop) == 1
+    take_in(shop)
+    assert shop.version == old.number + 1
+    made_by_another(shop)
+    clock._looked_at = None  # a minute has passed
+    clock()
+    assert builds(shop) == 0, "else old and new processes, beside each other for a while, would never come to rest"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_warms_up_with_another_encoder_asks(shop: Collection) -> None:
+    made_by_another(shop)
+    asyncio.run(warm_up([]))
+    assert builds(shop) == 1
 
 
 def test_every_live_collection_is_reconciled_once_a_period(shop: Collection) -> None:
