@@ -13,7 +13,7 @@ from chatbot import redis_pool
 from chatbot.crossing import cross
 from chatbot.live.hub import hub
 from chatbot.live.relay import Relay
-from chatbot.outage import Outage
+from chatbot.lookout import Lookout
 from chatbot.providers import close_providers
 from chatbot.runner import runner
 from chatbot.tasks import WorkerThreads, connect_bells
@@ -38,7 +38,7 @@ class Process:
         self._workers: WorkerThreads | None = None
         self._warming: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self._outage: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         sys.setswitchinterval(SWITCH_S)
@@ -47,18 +47,18 @@ class Process:
         if redis_pool.configured():
             self._relay = Relay(hub())
             self._relay.start()
-            self._outage = asyncio.create_task(Outage(hub()).watch(), name="outage")
         connect_bells()
         self._workers = WorkerThreads(settings.WORKER_THREADS)
         self._workers.start()
         self._warming = asyncio.create_task(self._warm_up())
         self._sweeping = asyncio.create_task(self._sweep(), name="sweeper")
+        self._looking = asyncio.create_task(Lookout(hub()).watch(), name="lookout")
 
     async def stop(self) -> None:
         if self._warming:
             self._warming.cancel()
         await runner().drain()
-        for task in (self._sweeping, self._outage):
+        for task in (self._sweeping, self._looking):
             if task:
                 task.cancel()
         if self._workers:

@@ -70,6 +70,7 @@ class Hub:
         self._desks: dict[int, set[Watcher]] = defaultdict(set)
         self._queues: dict[int, set[Watcher]] = defaultdict(set)
         self._typing: dict[str, float] = {}
+        self._in_doubt: set[str] = set()
         self._tick: asyncio.Task[None] | None = None
         self.late_s = 0.0
         self._stop_listening: Callable[[], None] = lambda: None
@@ -244,6 +245,20 @@ class Hub:
         """The conversations that somebody watches, or that are answered, in this process."""
         return list({*self._watching, *self._logs, *self._reserved})
 
+    def doubt(self, conversation: str) -> None:
+        """Somebody who watches may have missed something; see `chatbot.lookout`."""
+        self._in_doubt.add(conversation)
+
+    def in_doubt(self) -> list[str]:
+        """Those conversations, once."""
+        asked, self._in_doubt = self._in_doubt, set()
+        return list(asked)
+
+    def remind(self, bell: Doorbell) -> None:
+        """Tell those who watch a conversation where it stands; on the event loop."""
+        for place in list(self._watching.get(bell.conversation, {}).values()):
+            place.watcher.rung(bell)
+
     def watch_workspace(self, workspace: int, watcher: Watcher) -> None:
         self._desks[workspace].add(watcher)
 
@@ -327,12 +342,11 @@ class Hub:
         log = self._logs.get(bell.conversation)
         if bell.status != "bot" and (reserved := self._reserved.get(bell.conversation)):
             reserved.freeze()
-        if log and ((log.epoch and bell.epoch > log.epoch) or bell.status != "bot"):
+        if log and (bell.epoch > log.epoch if log.epoch else bell.status != "bot"):  # each handover raises the epoch
             log.freeze()
             for told in self._on_line_lost:
                 told(log)
-        for place in list(self._watching.get(bell.conversation, {}).values()):
-            place.watcher.rung(bell)
+        self.remind(bell)
         for desk in list(self._desks.get(bell.workspace, ())):
             desk.rung(bell)
         if bell.queue_moved:

@@ -11,7 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from chatbot.tokens import Visitor, visitor_token
 from chatbot.web.errors import sentence
-from conversations import services
+from conversations import broadcast, services
 from conversations.models import Conversation, Inbox, Message
 from tests.serving import serving
 from workspace.models import User
@@ -129,6 +129,19 @@ def test_whoever_returns_gets_exactly_what_was_missed(address: str, waiting: Con
         assert [event["seq"] for event in missed] == [last + 1, last + 2, last + 3]
     with Visit(address, waiting) as visit:
         assert len(visit.hello()) == len(seen) + 4
+
+
+def test_a_page_that_asks_gets_what_nobody_rang_for(
+    address: str, waiting: Conversation, mei: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Visit(address, waiting) as visit:
+        visit.hello()
+        with monkeypatch.context() as deaf:
+            deaf.setattr(broadcast, "_ears", [])
+            deaf.setattr(broadcast, "_carriers", [lambda bell: None])
+            services.reply(conversation_id=waiting.pk, agent=mei, text="Nobody heard", client_id="a")
+        visit.send(type="ping")
+        assert visit.next("event")["message"]["text"] == "Nobody heard"
 
 
 def test_another_site_cannot_connect(address: str, waiting: Conversation) -> None:

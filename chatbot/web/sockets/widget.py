@@ -71,8 +71,7 @@ class WidgetSocket(Socket):
         hub().watch(
             self.conversation.public_id, self, turn=text_of(live or {}, "turn", 40), at=number_of(live or {}, "at")
         )
-        self.unsure = True
-        self.ring()  # what was announced between reading and watching
+        hub().doubt(self.conversation.public_id)  # what was announced between reading and watching
 
     async def say_text(self, frame: dict[str, Any]) -> None:
         """The visitor speaks; the bot's turn begins if it holds the line."""
@@ -160,9 +159,10 @@ class WidgetSocket(Socket):
         await cross(services.leave_details, conversation_id=self._joined().pk, email=email, phone=phone)
 
     async def ping(self, frame: dict[str, Any]) -> None:
+        """The page is there, and would like to know what it may have missed."""
         await self.say(type="pong")
         if self.conversation:
-            await self.catch_up()
+            hub().doubt(self.conversation.public_id)
 
     handlers = {
         "hello": hello,
