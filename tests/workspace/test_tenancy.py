@@ -53,7 +53,7 @@ CROSSING = {
     "workspace/tenancy.py",
     "workspace/models.py",
     "conversations/broadcast.py",
-    "conversations/models.py",
+    "conversations/models/line.py",
     "conversations/services/bot.py",
     "conversations/services/record.py",
     "conversations/services/visitor.py",
