@@ -101,19 +101,28 @@ def test_the_evidence_is_weaker_for_what_is_not_there(held) -> None:
 
 def test_a_change_of_subject_leaves_the_earlier_questions_behind(held) -> None:
     before = asked("norway", 0, 0, 1, 0)
-    found = match(Asking((asked("gift wrapping", 0.1, -0.9, 0.1, 0.1),), (before,)), *held, dense=True)
+    asking = Asking((asked("gift wrapping", 0.1, -0.9, 0.1, 0.1),), (before,))
+    found = match(asking, *held, dense=True)
     assert found.own.max() < WEAK + WEAK_PER_UNDERSTOOD < found.strength.max()
-    (apart,) = on_the_subject([found], lambda related: related, understood=1.0)
+    (apart,) = on_the_subject(asking, [found], lambda related: related)
     assert apart.strength.tolist() == found.own.tolist()
     assert joined([apart], lambda related: 1.0) == ([pytest.approx(found.alone)], 0.0)
-    (leaning,) = on_the_subject([found], lambda related: 1.0, understood=1.0)
+    (leaning,) = on_the_subject(asking, [found], lambda related: 1.0)
     assert leaning is found
 
 
 def test_who_finds_something_by_itself_keeps_the_earlier_questions(held) -> None:
-    found = match(Asking((asked("how much", 0, 0.55, 0.5, 0),), (asked("norway", 0, 0, 1, 0),)), *held, dense=True)
+    asking = Asking((asked("how much", 0, 0.55, 0.5, 0),), (asked("norway", 0, 0, 1, 0),))
+    found = match(asking, *held, dense=True)
     assert found.own.max() > WEAK + WEAK_PER_UNDERSTOOD
-    assert on_the_subject([found], lambda related: related, understood=1.0) == [found]
+    assert on_the_subject(asking, [found], lambda related: related) == [found]
+
+
+def test_a_form_that_finds_something_keeps_the_subject(held) -> None:
+    lost, other = asked("gift wrapping", 0.1, -0.9, 0.1, 0.1), asked("how much", 0, 0.55, 0.5, 0)
+    asking = Asking((lost, other), (asked("norway", 0, 0, 1, 0),))
+    found = match(asking, *held, dense=True)
+    assert on_the_subject(asking, [found], lambda related: related) == [found]
 
 
 def test_nothing_found_is_no_error(held) -> None:
