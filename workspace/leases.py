@@ -7,8 +7,6 @@ the row is free again when its lease ends, and the next `run_next` takes it. Han
 
 import datetime as dt
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
@@ -18,6 +16,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 from django.utils import timezone
 
+from workspace.holders import is_dead, new_holder
 from workspace.models import Job, Workspace
 
 logger = logging.getLogger(__name__)
@@ -76,8 +75,7 @@ def ring() -> None:
 
 def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, lease_s: float = LEASE_S) -> bool:
     """Take and run one job, if there is one. Returns whether there was."""
-    name = worker or f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-    job = _claim(list(handlers), f"{name[:40]}:{uuid.uuid4().hex[:12]}", lease_s)
+    job = _claim(list(handlers), f"{worker[:60]}:{uuid.uuid4().hex[:12]}" if worker else new_holder(), lease_s)
     if job is None:
         return False
     if job.attempts > MAX_ATTEMPTS:
@@ -96,6 +94,7 @@ def report_progress(job: Job, progress: Mapping[str, Any]) -> None:
 
 def _claim(kinds: list[str], holder: str, lease_s: float) -> Job | None:
     now = timezone.now()
+    _free_from_dead(now)
     with transaction.atomic():
         free = Job.every.claimable(now).filter(kind__in=kinds)
         if connection.features.has_select_for_update_skip_locked:
@@ -117,6 +116,15 @@ def _claim(kinds: list[str], holder: str, lease_s: float) -> Job | None:
             return None
     job.refresh_from_db()
     return job
+
+
+def _free_from_dead(now: dt.datetime) -> None:
+    """End the leases of processes of this machine that are gone: what they held is older than what waits behind it, and
+    must not wait until whoever came in their place is through with that."""
+    held = Job.every.filter(status=Job.Status.RUNNING, lease_until__gte=now)
+    for key, holder in held.values_list("pk", "leased_by"):
+        if is_dead(holder):
+            held.filter(pk=key, leased_by=holder).update(lease_until=now - dt.timedelta(milliseconds=1))
 
 
 def _run(job: Job, handler: Handler) -> None:

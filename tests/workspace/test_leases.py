@@ -1,4 +1,6 @@
 import datetime as dt
+import subprocess
+import sys
 import threading
 import time
 
@@ -7,6 +9,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from workspace import leases
+from workspace.holders import is_dead, new_holder
 from workspace.leases import GiveUp, RetryLater
 from workspace.models import Job, Workspace
 
@@ -118,6 +121,35 @@ def test_a_job_whose_worker_died_is_taken_again_when_its_lease_ends(workspace: W
     Job.every.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
     assert leases.run_next({"test": ran.append})
     assert ran[0].attempts == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_whose_process_is_gone_is_free_before_its_lease_ends(workspace: Workspace) -> None:
+    here = new_holder().split(":")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        holder = f"{here[0]}:{other.pid}:{here[2]}"
+        assert not is_dead(holder)
+        job = enqueue(workspace)
+        until = timezone.now() + dt.timedelta(minutes=5)
+        Job.every.filter(pk=job.pk).update(status="running", attempts=1, leased_by=holder, lease_until=until)
+        ran: list[Job] = []
+        assert not leases.run_next({"test": ran.append})
+        other.kill()
+        until_dead = time.monotonic() + 5
+        while not is_dead(holder) and time.monotonic() < until_dead:
+            time.sleep(0.01)
+        assert is_dead(holder)  # nobody has waited for it yet
+        assert leases.run_next({"test": ran.append})
+    assert is_dead(holder)
+    assert [(each.pk, each.attempts) for each in ran] == [(job.pk, 2)]
+
+
+@pytest.mark.parametrize(
+    "holder",
+    ["", "elsewhere:1:abc", "elsewhere:999999999:abc", f"{new_holder().split(':')[0]}:nobody:abc", new_holder()],
+)
+def test_only_a_process_of_this_machine_can_be_known_to_be_gone(holder: str) -> None:
+    assert not is_dead(holder)
 
 
 @pytest.mark.django_db
