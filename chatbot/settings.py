@@ -249,6 +249,7 @@ BATON_FETCH_ALLOW = frozenset(env.words("BATON_FETCH_ALLOW"))
 PARSER_SECONDS = env.integer("BATON_PARSER_SECONDS", 60)
 PARSER_MEMORY_BYTES = env.integer("BATON_PARSER_MEMORY_MB", 1024) * 1024 * 1024
 WORKER_THREADS = env.integer("BATON_WORKER_THREADS", 0 if REDIS_URL else 2)
+JOBS_AT_ONCE = env.integer("BATON_JOBS_AT_ONCE", 4)  # in each process of a Celery worker
 
 # --- logs: never a visitor's text, a token or a key --------------------------------------------------------------------
 LOGGING: dict[str, Any] = {

@@ -8,6 +8,7 @@ import datetime as dt
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 from django.conf import settings
@@ -42,6 +43,7 @@ FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 3600.0
 PATIENCE = dt.timedelta(days=1)  # how long a platform may be away before a message counts as undeliverable
 POLL_S = 2.0
+IDLE_S = 0.5
 
 
 def answer_turn(job: Job) -> None:
@@ -168,20 +170,71 @@ HANDLERS: dict[str, Handler] = {
 
 
 # --- Celery ------------------------------------------------------------------------------------------------------------
+class Crew:
+    """Does everything that is due, several jobs at a time: most of them wait for a model or a platform.
+
+    Whoever finds nothing looks again as long as another still works, so that what comes meanwhile does not wait for that,
+    and looks after what no bell rings for.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._working = size, 0
+        self._counting, self._looking = threading.Lock(), threading.Lock()
+
+    def work(self) -> None:
+        """Returns when nobody has anything to do. Raises what kept the first of them from looking."""
+        with ThreadPoolExecutor(self._size, thread_name_prefix="job") as threads:
+            others = [threads.submit(self._member) for _ in range(self._size)]
+        for each in others:
+            each.result()
+
+    def _member(self) -> None:
+        try:
+            while True:
+                found = self._one()
+                if not found and not self._working:
+                    return
+                if not found:
+                    time.sleep(IDLE_S)
+                    self._look_after()
+        finally:
+            connection.close()
+
+    def _look_after(self) -> None:
+        if self._looking.acquire(blocking=False):
+            try:
+                look_after()
+            finally:
+                self._looking.release()
+
+    def _one(self) -> bool:
+        with self._counting:
+            self._working += 1
+        try:
+            return leases.run_next(HANDLERS)
+        finally:
+            with self._counting:
+                self._working -= 1
+
+
 @app.task(ignore_result=True)
 def work() -> None:
     """Do everything that is due."""
-    while leases.run_next(HANDLERS):
-        pass
+    Crew(settings.JOBS_AT_ONCE).work()
 
 
 @app.task(ignore_result=True)
 def sweep() -> None:
-    """End turns whose process died, and do what was left behind. (Server processes end turns too, sooner.)"""
+    """Do what no bell rings for, and what was left behind."""
+    look_after()
+    work()
+
+
+def look_after() -> None:
+    """End turns whose process died (server processes do so too, sooner), and begin what is due by the clock."""
     services.sweep_turns()
     _knowledge_clock()
     _look_for_memories()
-    work()
 
 
 def ring_celery() -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -372,6 +373,35 @@ def test_a_thread_of_the_server_does_the_jobs(bot: Inbox, telegram: Outside, set
         assert ANSWER in telegram.wait_for(1)[0].json["text"]
         assert time.monotonic() - began < 10
         eventually(lambda: bot_message(bot).delivery == Message.Delivery.SENT)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestCrew:
+    def test_jobs_are_done_several_at_a_time(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        together = threading.Barrier(3, timeout=20)
+        monkeypatch.setitem(tasks.HANDLERS, "meet", lambda job: together.wait())
+        for _ in range(3):
+            leases.enqueue(workspace=workspace, kind="meet", payload={})
+        tasks.Crew(3).work()
+        assert set(Job.every.filter(kind="meet").values_list("status", flat=True)) == {Job.Status.DONE}
+
+    def test_what_comes_while_one_works_long_does_not_wait_for_it(
+        self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        went_on = threading.Event()
+
+        def long(job: Job) -> None:
+            leases.enqueue(workspace=workspace, kind="short", payload={})
+            assert went_on.wait(20)
+
+        looked: list[int] = []
+        monkeypatch.setattr(tasks, "look_after", lambda: looked.append(1))
+        monkeypatch.setitem(tasks.HANDLERS, "long", long)
+        monkeypatch.setitem(tasks.HANDLERS, "short", lambda job: went_on.set())
+        leases.enqueue(workspace=workspace, kind="long", payload={})
+        tasks.Crew(2).work()
+        assert set(Job.every.values_list("status", flat=True)) == {Job.Status.DONE}
+        assert looked
 
 
 @only_with_celery
