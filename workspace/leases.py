@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 LEASE_S = 7.0  # with a sweep each second, a killed worker's job is free in eight; a database may be away for five
 RENEWALS = 4  # in the time of a lease
 MAX_ATTEMPTS = 8
+MAX_DEATHS = 25  # a job that kills its worker takes others with it, who are not to blame
 RETRY_CAP_S = 300.0
 AGAIN_S, AWAY_S = 0.5, 30.0  # how often, and how long, a database that is away is tried
 
@@ -78,7 +79,7 @@ def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, leas
     job = _claim(list(handlers), f"{worker[:60]}:{uuid.uuid4().hex[:12]}" if worker else new_holder(), lease_s)
     if job is None:
         return False
-    if job.attempts > MAX_ATTEMPTS:
+    if job.attempts > MAX_DEATHS:
         _end(job, Job.Status.DEAD, error=job.error or "its worker died every time")
         return True
     with Renewing(_renewal(job, lease_s), lease_s / RENEWALS, job.public_id):

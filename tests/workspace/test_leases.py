@@ -153,6 +153,17 @@ def test_only_a_process_of_this_machine_can_be_known_to_be_gone(holder: str) -> 
 
 
 @pytest.mark.django_db
+def test_a_job_that_kills_whoever_takes_it_is_given_up(workspace: Workspace) -> None:
+    job, ran = enqueue(workspace), []
+    for attempts, status in ((leases.MAX_DEATHS - 1, Job.Status.DONE), (leases.MAX_DEATHS, Job.Status.DEAD)):
+        Job.every.filter(pk=job.pk).update(status="running", attempts=attempts, lease_until=timezone.now())
+        assert leases.run_next({"test": ran.append})
+        job.refresh_from_db()
+        assert job.status == status
+    assert len(ran) == 1
+
+
+@pytest.mark.django_db
 def test_a_worker_that_lost_its_lease_cannot_end_the_job(workspace: Workspace) -> None:
     job = enqueue(workspace)
 
