@@ -41,7 +41,7 @@ class Rows(Generic[Row]):
         statement = self._statement()
         for row in statement.run(values):
             return row
-        raise statement.model.DoesNotExist  # type: ignore[attr-defined]  # every concrete model has one
+        raise statement.missing
 
     def first(self, **values: Any) -> Row | None:
         return next(iter(self.all(**values)), None)
@@ -67,6 +67,7 @@ class _Statement(Generic[Row]):
             raise ValueError(f"not in the statement: {', '.join(sorted(missing))}")
         chosen, places = compiler.select, compiler.klass_info["select_fields"]
         self.model: type[Row] = compiler.klass_info["model"]
+        self.missing: type[Exception] = vars(self.model)["DoesNotExist"]
         self._columns = slice(places[0], places[-1] + 1)
         self._names = [column[0].target.attname for column in chosen[self._columns]]
         populators: Any = get_related_populators  # the stubs know a later Django's

@@ -1,7 +1,6 @@
 """A whole turn with providers behind it: who is asked, in which order, what it may cost, and what is written down."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from io import StringIO
@@ -17,12 +16,13 @@ from chatbot.live.hub import Hub
 from chatbot.llm.simulator.app import Simulator
 from chatbot.llm.simulator.faults import FAULTS
 from chatbot.llm.simulator.wording import ChatWording, answer, error
-from chatbot.models import Budget, ModelCall, Price, Provider
+from chatbot.models import Budget, Price, Provider
 from chatbot.runner import Runner
 from conversations import services
-from conversations.models import Author, Conversation, Message, Status, Turn
+from conversations.models import Conversation, Status, Turn
 from knowledge import services as knowledge
 from knowledge.tasks import HANDLERS
+from tests.chatbot.asking import QUESTION, ask, calls
 from tests.serving import serving
 from workspace import leases
 from workspace.models import User, Workspace
@@ -30,7 +30,6 @@ from workspace.models import User, Workspace
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FAQ = "question,answer\nHow long do refunds take?,Refunds take seven days.\nDo you ship to Norway?,Yes in ten days.\n"
-QUESTION = "How long do refunds take?"
 
 
 @pytest.fixture(scope="module")
@@ -60,30 +59,6 @@ def shop(conversation: Conversation) -> Conversation:
 def connect(workspace: Workspace, port: int, **fields: Any) -> Provider:
     defaults = {"name": f"at {port}", "base_url": f"http://127.0.0.1:{port}", "secret": {"key": "sk-test"}}
     return Provider.objects.of(workspace).create(**{**defaults, **fields})
-
-
-def ask(conversation: Conversation, text: str = QUESTION) -> tuple[Turn, str]:
-    """Run a turn to its end; the turn, and what the bot said."""
-    turn = services.add_visitor_message(
-        conversation_id=conversation.pk, text=text, client_id=str(time.monotonic())
-    ).turn
-    assert turn
-
-    async def run() -> None:
-        live = Hub()
-        live.start()
-        await Runner(live).start(turn=turn.public_id, conversation=conversation.public_id, pace=0)
-        await live.stop()
-        await providers.close_providers()
-
-    asyncio.run(run())
-    turn.refresh_from_db()
-    said = Message.objects.of(conversation.workspace).filter(conversation=conversation, author=Author.BOT).last()
-    return turn, said.text if said else ""
-
-
-def calls(conversation: Conversation) -> list[ModelCall]:
-    return list(ModelCall.objects.of(conversation.workspace).order_by("pk"))
 
 
 def test_what_the_faq_holds_is_answered_without_a_call(shop: Conversation, servers: Any, settings: Any) -> None:

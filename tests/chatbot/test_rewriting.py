@@ -14,16 +14,17 @@ from chatbot.live.hub import Hub
 from chatbot.llm.simulator.app import Simulator
 from chatbot.llm.simulator.faults import FAULTS
 from chatbot.llm.simulator.wording import ChatWording, answer, error
-from chatbot.models import Budget, ModelCall, Price, Provider
+from chatbot.models import Budget, Price, Provider
 from chatbot.retriever import written_in
 from chatbot.runner import Runner
 from chatbot.trial_question import try_question
 from conversations import services
-from conversations.models import Author, Conversation, Message, Turn
+from conversations.models import Conversation, Turn
 from knowledge import services as knowledge
 from knowledge.models import Chunk
 from knowledge.search import search
 from knowledge.tasks import HANDLERS
+from tests.chatbot.asking import ask, calls
 from tests.serving import serving
 from workspace import leases
 from workspace.models import User
@@ -67,30 +68,6 @@ def shop(conversation: Conversation) -> Conversation:
     while leases.run_next(HANDLERS):
         pass
     return conversation
-
-
-def ask(conversation: Conversation, text: str) -> tuple[Turn, str]:
-    """Run a turn to its end; the turn, and what the bot said."""
-    turn = services.add_visitor_message(
-        conversation_id=conversation.pk, text=text, client_id=str(time.monotonic())
-    ).turn
-    assert turn
-
-    async def run() -> None:
-        live = Hub()
-        live.start()
-        await Runner(live).start(turn=turn.public_id, conversation=conversation.public_id, pace=0)
-        await live.stop()
-        await providers.close_providers()
-
-    asyncio.run(run())
-    turn.refresh_from_db()
-    said = Message.objects.of(conversation.workspace).filter(conversation=conversation, author=Author.BOT).last()
-    return turn, said.text if said else ""
-
-
-def calls(conversation: Conversation) -> list[ModelCall]:
-    return list(ModelCall.objects.of(conversation.workspace).order_by("pk"))
 
 
 def purposes(conversation: Conversation) -> list[str]:
