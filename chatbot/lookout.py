@@ -43,7 +43,7 @@ class Lookout:
                     await self._listen_in()
                 else:
                     self._known = {}
-                    await self._remind(asked)
+                await self._remind(asked)
             except Exception as problem:
                 for conversation in asked:
                     self._hub.doubt(conversation)

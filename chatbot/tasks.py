@@ -183,6 +183,8 @@ class Crew:
 
     def work(self) -> None:
         """Returns when nobody has anything to do. Raises what kept the first of them from looking."""
+        if not leases.is_anything_due(HANDLERS):  # as most seconds
+            return
         with ThreadPoolExecutor(self._size, thread_name_prefix="job") as threads:
             others = [threads.submit(self._member) for _ in range(self._size)]
         for each in others:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
@@ -85,6 +85,13 @@ def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, leas
     with Renewing(_renewal(job, lease_s), lease_s / RENEWALS, job.public_id):
         _run(job, handlers[job.kind])
     return True
+
+
+def is_anything_due(kinds: Iterable[str]) -> bool:
+    """Whether a `run_next` would find something now."""
+    now = timezone.now()
+    _free_from_dead(now)
+    return Job.every.claimable(now).filter(kind__in=list(kinds)).exists()
 
 
 def report_progress(job: Job, progress: Mapping[str, Any]) -> None:

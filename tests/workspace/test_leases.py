@@ -30,6 +30,16 @@ def test_a_job_runs_once_and_is_done(workspace: Workspace) -> None:
 
 
 @pytest.mark.django_db
+def test_what_is_due_is_what_would_be_taken(workspace: Workspace) -> None:
+    assert not leases.is_anything_due({"test"})
+    enqueue(workspace, run_at=timezone.now() + dt.timedelta(hours=1))
+    assert not leases.is_anything_due({"test"})
+    enqueue(workspace)
+    assert leases.is_anything_due({"test"})
+    assert not leases.is_anything_due({"other"})
+
+
+@pytest.mark.django_db
 def test_the_same_key_is_one_job(workspace: Workspace) -> None:
     assert enqueue(workspace, key="a").pk == enqueue(workspace, key="a").pk
     assert enqueue(workspace, key="b").pk != enqueue(workspace, key="a").pk
