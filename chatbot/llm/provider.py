@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
@@ -29,6 +29,8 @@ RETRY_CAP_S = 6.0
 RETRY_AFTER_CAP_S = 15.0
 MAX_RETRIES = 2
 PROBE_AGAIN_S = 600.0
+GATHER_FROM = 10  # answers at a time: below, each token is read as it comes
+GATHER_S_AN_ANSWER, GATHER_MOST_S = 0.001, 0.1
 BATCH_POLL_S, BATCH_POLL_CAP_S = 0.5, 10.0
 BATCH_PATIENCE = 5  # times the longest answer, for a batch that was taken in: asked again, it would be paid twice
 
@@ -317,9 +319,9 @@ class Provider:
             async with self._wire.post(url, body, self._headers("text/event-stream"), clock) as reply:
                 call.trace = reply.trace
                 reader = self._dialect.reader(request, self.profile, reply.content_type, reply.trace)
-                async with aclosing(reply.pieces(clock)) as pieces:
+                async with aclosing(reply.pieces(clock, self._pause_s)) as pieces:
                     async for piece in pieces:
-                        for event in reader.feed(piece):
+                        for event in _together(reader.feed(piece)):
                             if isinstance(event, Text) and call.first_ms is None:
                                 call.first_ms = (time.monotonic() - began) * 1000
                             if isinstance(event, Text | Reasoning):
@@ -342,6 +344,10 @@ class Provider:
         finally:
             if reader and not counted:  # broken off: what it cost is known or estimated all the same
                 call.usage = _sum(call.usage, reader.answer.usage or _estimate(request, said))
+
+    def _pause_s(self) -> float:
+        """How long a stream gathers between two reads: waking for each token costs more than all that is done with it."""
+        return min(GATHER_MOST_S, GATHER_S_AN_ANSWER * self._under_way) if self._under_way >= GATHER_FROM else 0.0
 
     def _batched(self, request: Request, row: Mapping[str, Any]) -> Completion | Failure:
         body, status = row.get("body"), row.get("status")
@@ -398,6 +404,27 @@ class Provider:
         if missing:
             self._not_offered[capability] = time.monotonic()
         return missing
+
+
+def _together(events: Iterable[ModelEvent]) -> Iterator[ModelEvent]:
+    """Texts that follow each other as one. Raises what `events` raises, after the text before it."""
+    said: list[str] = []
+    failure: ModelCallFailed | None = None
+    try:
+        for event in events:
+            if isinstance(event, Text):
+                said.append(event.text)
+                continue
+            if said:
+                yield Text("".join(said))
+                said.clear()
+            yield event
+    except ModelCallFailed as problem:
+        failure = problem
+    if said:
+        yield Text("".join(said))
+    if failure:
+        raise failure
 
 
 def _pause(attempt: int, problem: ModelCallFailed) -> float:

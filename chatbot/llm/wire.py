@@ -4,7 +4,7 @@ import asyncio
 import email.utils
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -51,8 +51,11 @@ class Reply:
     def trace(self) -> str:
         return next((self.response.headers[name][:100] for name in _TRACES if name in self.response.headers), "")
 
-    async def pieces(self, clock: Clock) -> AsyncGenerator[bytes, None]:
-        """The body. The clock runs around each read, not around this generator, so that a slow reader is not timed out."""
+    async def pieces(self, clock: Clock, pause_s: Callable[[], float] = lambda: 0.0) -> AsyncGenerator[bytes, None]:
+        """The body. The clock runs around each read, not around this generator, so that a slow reader is not timed out.
+
+        `pause_s` is asked after each piece how long to let the network gather before the next.
+        """
         watch = Watch(clock)
         pieces = self._bytes()
         try:
@@ -63,6 +66,8 @@ class Reply:
                 except StopAsyncIteration:
                     return
                 yield piece
+                if pause := pause_s():
+                    await asyncio.sleep(pause)
         finally:
             watch.stop()
             await pieces.aclose()

@@ -23,7 +23,7 @@ REQUEST = Request((ChatMessage(USER, f"<sources-1>\n[1] Counting\n{WORDS}\n</sou
 
 
 async def _answered(provider: Provider, leave_after: int | None = None) -> str:
-    """The answer; a caller that finds no place comes back. With `leave_after` it goes after so many pieces."""
+    """The answer; a caller that finds no place comes back. With `leave_after` it goes after so many words."""
     while True:
         try:
             said: list[str] = []
@@ -31,7 +31,7 @@ async def _answered(provider: Provider, leave_after: int | None = None) -> str:
                 async for event in events:
                     if isinstance(event, Text):
                         said.append(event.text)
-                    if len(said) == leave_after:
+                    if leave_after and len("".join(said).split()) >= leave_after:
                         return "left"
                     if isinstance(event, Finished):
                         return "".join(said)

@@ -37,8 +37,7 @@ def test_an_answer_with_its_usage_and_finish(line: Line) -> None:
     events = line.ask(said(line, "您好", "，有什么可以帮您？"))
     assert events == [
         Started("deepseek-flash" if line.is_chat else "deepseek-zh-7b", "generated"),
-        Text("您好"),
-        Text("，有什么可以帮您？"),
+        Text("您好，有什么可以帮您？"),  # they came together
         Usage(prompt=120, completion=2, cached=64),
         Finished("stop"),
     ]

@@ -1,0 +1,59 @@
+"""How often a stream is read: token by token where few run, a few tokens at a time where many do."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from chatbot.llm import errors
+from chatbot.llm.errors import ModelCallFailed
+from chatbot.llm.profile import Profile
+from chatbot.llm.provider import GATHER_FROM, Provider
+from chatbot.llm.request import USER, ChatMessage, Request
+from chatbot.llm.simulator.app import Simulator
+from chatbot.llm.simulator.wording import ChatWording
+from chatbot.turn.values import Text
+from tests.chatbot.llm.conftest import Line
+from tests.serving import serving
+
+WORDS = " ".join(f"word{number}" for number in range(40))
+REQUEST = Request((ChatMessage(USER, f"<sources-1>\n[1] Counting\n{WORDS}\n</sources-1>"),))
+
+
+async def _pieces(provider: Provider) -> list[str]:
+    async with aclosing(provider.stream(REQUEST)) as events:
+        return [event.text async for event in events if isinstance(event, Text)]
+
+
+def _asked_together(answers: int) -> list[list[str]]:
+    async def ask(port: int) -> list[list[str]]:
+        provider = Provider(Profile(base_url=f"http://127.0.0.1:{port}", key="sk-test"))
+        try:
+            return await asyncio.gather(*(_pieces(provider) for _ in range(answers)))
+        finally:
+            await provider.aclose()
+
+    with serving(Simulator(first_s=0.01, pause_s=0.02)) as port:
+        return asyncio.run(ask(port))
+
+
+def test_few_answers_come_token_by_token_and_many_a_few_tokens_at_a_time() -> None:
+    (alone,), crowd = _asked_together(1), _asked_together(5 * GATHER_FROM)
+    assert {"".join(pieces) for pieces in (alone, *crowd)} == {f"{WORDS} [1]"}
+    assert max(map(len, crowd)) < len(alone)
+
+
+def test_what_came_before_a_broken_end_in_the_same_piece_is_not_lost(official: Line) -> None:
+    chunk = ChatWording().chunk
+    said: list[str] = []
+
+    async def ask() -> None:
+        async with aclosing(official.provider().stream(REQUEST)) as events:
+            async for event in events:
+                said.extend([event.text] if isinstance(event, Text) else [])
+
+    official.simulator.scripts.append(official.script(chunk("one ") + chunk("two") + b"data: {broken\n\n"))
+    with pytest.raises(ModelCallFailed) as problem:
+        asyncio.run(ask())
+    assert problem.value.failure is errors.MALFORMED
+    assert "".join(said) == "one two"
