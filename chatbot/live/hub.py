@@ -134,10 +134,9 @@ class Hub:
         return log
 
     def write(self, log: TurnLog, text: str) -> None:
-        """Add text. The first of an answer is sent at once, the rest with the next tick."""
-        first = not log.released and not log.has_news
+        """Add text. It is sent at once if the answer's last frame is a tick old (the first always is), else with the tick."""
         log.append(text)
-        if first:
+        if time.monotonic() - log.sent_at >= TICK_S:
             self._flush(log)
 
     def close(self, log: TurnLog) -> None:
@@ -366,6 +365,8 @@ class Hub:
     def _flush(self, log: TurnLog) -> None:
         if log.silent or self._logs.get(log.conversation) is not log:  # a later answer is being written
             return
+        if log.has_news:
+            log.sent_at = time.monotonic()
         log.gather()
         for place in list(self._watching.get(log.conversation, {}).values()):
             self._send(place, log)

@@ -22,7 +22,8 @@ class TurnLog:
     """`text` is what may be seen; `released` how much of it has been sent to somebody. A frozen log never grows.
 
     `held` keeps everything back from that moment on, whichever thread says so. `first_at` is when the first text came, on
-    the clock of `time.perf_counter`. A `copy` follows the log of another process; its `epoch` is 0 until it is known.
+    the clock of `time.perf_counter`; `sent_at` when text last left, on that of `time.monotonic`. A `copy` follows the log of
+    another process; its `epoch` is 0 until it is known.
     """
 
     conversation: str
@@ -36,6 +37,7 @@ class TurnLog:
     frozen: bool = False
     ended: bool = False
     first_at: float | None = None
+    sent_at: float = 0.0
     _new: list[str] = field(default_factory=list)
 
     def append(self, text: str) -> None:
