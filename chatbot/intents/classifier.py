@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
-from chatbot.intents.terms import Terms, TermsTogether
+from chatbot.intents.terms import Row, Terms, TermsTogether, table
 from knowledge.embedding import Encoder
 from knowledge.segment import chinese_share
 
@@ -82,8 +82,9 @@ class _Characters(_Learner):
         self._svm.fit(self._examples, labels)
 
     def score(self, texts: Sequence[str]) -> tuple[Numbers, Numbers]:
-        features = self._features.of(texts)
-        return _softmax(MARGIN_SHARPNESS * _margins(self._svm, features)), _nearest(features @ self._examples.T)
+        rows = [self._features.row(text) for text in texts]
+        likeness = table(rows, self._features.size) @ self._examples.T
+        return _softmax(MARGIN_SHARPNESS * _margins(self._svm, rows)), _nearest(likeness)
 
 
 class _WordsAndMeaning(_Learner):
@@ -100,7 +101,8 @@ class _WordsAndMeaning(_Learner):
 
     def score(self, texts: Sequence[str]) -> tuple[Numbers, Numbers]:
         vectors = self._vectors.of(texts)
-        by_words = _softmax(MARGIN_SHARPNESS * _margins(self._svm, self._features.of(texts)))
+        rows = [self._features.row(text) for text in texts]
+        by_words = _softmax(MARGIN_SHARPNESS * _margins(self._svm, rows))
         by_meaning = _probabilities(self._regression, vectors)
         mixed = EMBEDDING_WEIGHT * by_meaning + (1 - EMBEDDING_WEIGHT) * by_words
         return mixed, _nearest(vectors @ self._examples.T)
@@ -204,9 +206,9 @@ def _softmax(scores: Numbers) -> Numbers:
     return shares
 
 
-def _margins(svm: LinearSVC, features: Any) -> Numbers:
+def _margins(svm: LinearSVC, rows: Sequence[Row]) -> Numbers:
     """As its `decision_function`, without the checks that cost more than the product; two labels give two columns."""
-    margins: Numbers = np.asarray(features @ svm.coef_.T) + svm.intercept_
+    margins: Numbers = np.stack([svm.coef_[:, found] @ values for found, values in rows]) + svm.intercept_
     return np.column_stack([-margins[:, 0], margins[:, 0]]) if margins.shape[1] == 1 else margins
 
 

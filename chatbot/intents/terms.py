@@ -9,8 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
+
+Row = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""The features of a text that are not zero: their numbers, and their values."""
 
 
 class Terms:
@@ -27,22 +31,18 @@ class Terms:
         self._weights = np.asarray(self._vectorizer.idf_, np.float64)
         return features
 
-    def of(self, texts: Sequence[str]) -> Any:
-        """The features of other texts; a term that was not learnt counts for nothing."""
+    def row(self, text: str) -> Row:
+        """The features of another text; a term that was not learnt counts for nothing."""
         numbers = self._numbers
-        columns: list[int] = []
-        values: list[Any] = []
-        ends = [0]
-        for text in texts:
-            counts = Counter([numbers[term] for term in self._cut(text) if term in numbers])
-            found = np.fromiter(counts, np.int64, len(counts))
-            weights = (1 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))) * self._weights[found]
-            length = np.sqrt(weights @ weights)
-            columns.extend(counts)
-            values.append(weights / length if length else weights)
-            ends.append(len(columns))
-        shape = (len(texts), len(self._weights))
-        return csr_matrix((np.concatenate(values), np.array(columns, np.int32), np.array(ends, np.int32)), shape=shape)
+        counts = Counter([numbers[term] for term in self._cut(text) if term in numbers])
+        found = np.fromiter(counts, np.int64, len(counts))
+        weights = (1 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))) * self._weights[found]
+        length = np.sqrt(weights @ weights)
+        return found, weights / length if length else weights
+
+    @property
+    def size(self) -> int:
+        return len(self._weights)
 
 
 class TermsTogether:
@@ -54,5 +54,19 @@ class TermsTogether:
     def fit(self, texts: Sequence[str]) -> Any:
         return hstack([kind.fit(texts) for kind in self._kinds], "csr")
 
-    def of(self, texts: Sequence[str]) -> Any:
-        return hstack([kind.of(texts) for kind in self._kinds], "csr")
+    @property
+    def size(self) -> int:
+        return sum(kind.size for kind in self._kinds)
+
+    def row(self, text: str) -> Row:
+        starts = np.cumsum([0, *(kind.size for kind in self._kinds)])
+        rows = [kind.row(text) for kind in self._kinds]
+        columns = [found + start for (found, _), start in zip(rows, starts, strict=False)]
+        return np.concatenate(columns), np.concatenate([weights for _, weights in rows])
+
+
+def table(rows: Sequence[Row], size: int) -> Any:
+    """Rows of so many features each, as a sparse matrix."""
+    ends = np.cumsum([0, *(len(found) for found, _ in rows)])
+    columns, values = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    return csr_matrix((values, columns, ends), shape=(len(rows), size))

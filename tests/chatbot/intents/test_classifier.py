@@ -19,7 +19,7 @@ from chatbot.intents.classifier import (
     _margins,
     _probabilities,
 )
-from chatbot.intents.terms import Terms, TermsTogether
+from chatbot.intents.terms import Terms, TermsTogether, table
 from knowledge.embedding import encoder
 
 LEARNT = [
@@ -38,18 +38,23 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
+def _features(terms: Terms | TermsTogether, texts: Sequence[str]) -> Any:
+    return table([terms.row(text) for text in texts], terms.size)
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_terms_weigh_as_scikit_learn_weighs_them(options: dict[str, Any]) -> None:
     terms, known = Terms(**options), TfidfVectorizer(sublinear_tf=True, **options)
     assert np.allclose(terms.fit(LEARNT).toarray(), known.fit_transform(LEARNT).toarray())
-    assert np.allclose(terms.of(ASKED).toarray(), known.transform(ASKED).toarray())
+    assert np.allclose(_features(terms, ASKED).toarray(), known.transform(ASKED).toarray())
 
 
 def test_kinds_of_terms_stand_side_by_side() -> None:
     kinds = [Terms(**options) for options in OPTIONS[:2]]
     together = TermsTogether(*kinds)
-    assert together.fit(LEARNT).shape[1] == sum(kind.of(["a"]).shape[1] for kind in kinds)
-    assert np.allclose(together.of(ASKED).toarray(), hstack([kind.of(ASKED) for kind in kinds]).toarray())
+    assert together.fit(LEARNT).shape[1] == sum(kind.size for kind in kinds)
+    apart = hstack([_features(kind, ASKED) for kind in kinds]).toarray()
+    assert np.allclose(_features(together, ASKED).toarray(), apart)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2]])
@@ -57,9 +62,9 @@ def test_margins_and_probabilities_are_scikit_learns(labels: Sequence[int]) -> N
     terms = Terms(**OPTIONS[0])
     features = terms.fit(LEARNT)
     svm, regression = LinearSVC().fit(features, labels), LogisticRegression(C=30.0).fit(features.toarray(), labels)
-    asked = terms.of(ASKED)
+    asked = _features(terms, ASKED)
     known = svm.decision_function(asked)
-    margins = _margins(svm, asked)
+    margins = _margins(svm, [terms.row(text) for text in ASKED])
     assert margins.shape == (len(ASKED), len(set(labels)))
     assert np.allclose(margins[:, 1] if known.ndim == 1 else margins, known)
     assert np.allclose(_probabilities(regression, asked.toarray()), regression.predict_proba(asked.toarray()))
