@@ -44,6 +44,17 @@ _LATEST = Rows(
     workspace=int,
     conversation=int,
 )
+_EARLIER = Rows(
+    lambda workspace, conversation, turn: (
+        Turn.objects.of(workspace)
+        .filter(conversation=conversation, pk__lt=turn)
+        .order_by("-pk")
+        .only("public_id", "outcome", "question_id")[:HISTORY]
+    ),
+    workspace=int,
+    conversation=int,
+    turn=int,
+)
 
 
 @dataclass(frozen=True)
@@ -119,12 +130,7 @@ def _load_turn(public_id: str) -> LoadedTurn:
     conversation = turn.conversation
     latest = _LATEST.all(workspace=turn.workspace_id, conversation=conversation.pk)[::-1]
     said = _valid(latest)
-    earlier = list(
-        Turn.objects.of(turn.workspace_id)
-        .filter(conversation=conversation, pk__lt=turn.pk)
-        .order_by("-pk")
-        .values_list("pk", "public_id", "outcome", "question_id")[:HISTORY]
-    )
+    earlier = _EARLIER.all(workspace=turn.workspace_id, conversation=conversation.pk, turn=turn.pk)
     answered = _answered_up_to(turn, latest, earlier)
     owed = [message for message in said if _is_owed(message, turn, answered)]
     return LoadedTurn(
@@ -145,7 +151,7 @@ def _load_turn(public_id: str) -> LoadedTurn:
             remembers=_remembers(conversation, said),
         ),
         running=turn.outcome == Turn.Outcome.RUNNING,
-        behind=tuple(name for _, name, outcome, _ in earlier[::-1] if outcome == Turn.Outcome.RUNNING),
+        behind=tuple(each.public_id for each in earlier[::-1] if each.outcome == Turn.Outcome.RUNNING),
     )
 
 
@@ -204,20 +210,20 @@ def _boundary(event: Event) -> Utterance | None:
     return None  # the visitor chose the bot; no person had the line
 
 
-def _answered_up_to(turn: Turn, latest: Sequence[Message], earlier: Sequence[tuple[int, str, str, int]]) -> int:
+def _answered_up_to(turn: Turn, latest: Sequence[Message], earlier: Sequence[Turn]) -> int:
     """The number of the last of the `latest` messages that an `earlier` turn, or a person, has dealt with; 0: none of them."""
     pending = {Turn.Outcome.RUNNING, Turn.Outcome.MERGED}
     questions = {message.pk: message.seq for message in latest}
     revised = {message.revises_id for message in latest}
     spoke = {message.turn_id for message in latest}
     dealt = [
-        questions[question]
-        for pk, _, outcome, question in earlier
-        if question in questions
-        and question not in revised
-        and question != turn.question_id  # answered before, and now again
-        and outcome not in pending
-        and not (outcome == Turn.Outcome.INTERRUPTED and pk not in spoke)  # cut off before a word was shown
+        questions[each.question_id]
+        for each in earlier
+        if each.question_id in questions
+        and each.question_id not in revised
+        and each.question_id != turn.question_id  # answered before, and now again
+        and each.outcome not in pending
+        and not (each.outcome == Turn.Outcome.INTERRUPTED and each.pk not in spoke)  # cut off before a word was shown
     ]
     dealt += [message.seq for message in latest if message.author == Author.AGENT and message.seq < turn.question.seq]
     return max(dealt, default=0)

@@ -157,16 +157,18 @@ def _named(key: str) -> tuple[str, int]:
     return public_id, int(number)
 
 
+_COLLECTIONS = Rows(
+    lambda workspace: (
+        Collection.objects.of(workspace).order_by("pk").only("public_id", "version", "draft", "revision", "dated")
+    ),
+    workspace=int,
+)
+
+
 def live_versions(
     workspace: Workspace | int, collections: Sequence[str] = (), draft: bool = False
 ) -> list[_LiveVersion]:
-    chosen = Collection.objects.of(workspace).order_by("pk")
-    if collections:
-        chosen = chosen.filter(public_id__in=collections)
-    numbers = [
-        (public_id, (draft and waiting) or live)
-        for public_id, live, waiting in chosen.values_list("public_id", "version", "draft")
-    ]
+    numbers = [(each.public_id, (draft and each.draft) or each.version) for each in _chosen(workspace, collections)]
     return [_open(public_id, number) for public_id, number in numbers if number]
 
 
@@ -175,16 +177,17 @@ def version_key(workspace: Workspace | int, collections: Sequence[str] = (), dra
 
     It changes with every publish, delete and switched-off piece, and whenever something becomes or ceases to be valid.
     """
-    chosen = Collection.objects.of(workspace).order_by("pk")
-    if collections:
-        chosen = chosen.filter(public_id__in=collections)
-    rows = list(chosen.values_list("pk", "public_id", "version", "draft", "revision", "dated"))
-    names = [
-        f"{public_id}:{(draft and waiting) or number}.{revision}" for _, public_id, number, waiting, revision, _ in rows
-    ]
-    if dated := [key for key, *_, is_dated in rows if is_dated]:
+    chosen = _chosen(workspace, collections)
+    names = [f"{each.public_id}:{(draft and each.draft) or each.version}.{each.revision}" for each in chosen]
+    if dated := [each.pk for each in chosen if each.dated]:
         names.append(f"dates:{_dates_passed(workspace, dated)}")
     return ",".join(names)
+
+
+def _chosen(workspace: Workspace | int, collections: Sequence[str]) -> list[Collection]:
+    """The collections of these public ids, or all of them."""
+    every = _COLLECTIONS.all(workspace=getattr(workspace, "pk", workspace))
+    return [each for each in every if not collections or each.public_id in collections]
 
 
 def _dates_passed(workspace: Workspace | int, collections: Sequence[int]) -> int:
