@@ -1,7 +1,8 @@
 """The answer cache: exactly the same question, in exactly the same circumstances, gets the answer it got before.
 
 The key holds everything an answer depends on: workspace, inbox, language, the state of the knowledge (it changes with
-every publish and delete), the prompt's version and the model. Questions that lean on the conversation so far, and
+every publish and delete, and never back: what changed while an answer was written is not asked for again), the prompt's
+version and the model. Questions that lean on the conversation so far, and
 questions about the visitor's own affairs, are never looked up and never kept.
 """
 
@@ -117,8 +118,8 @@ class AnswerCache:
     async def put(self, question: Question, language: str, outcome: Outcome) -> None:
         if not isinstance(outcome, Answered) or outcome.truncated or outcome.source != await self._source():
             return
-        if not self._asked_key or self._asked_key != await self._key(question, language):
-            return  # never looked up, or the knowledge changed while the answer was written
+        if not self._asked_key:
+            return  # never looked up
         row = {"text": outcome.text, "citations": [asdict(citation) for citation in outcome.citations]}
         await self._shelf.put(self._asked_key, json.dumps(row, ensure_ascii=False))
 
