@@ -116,7 +116,7 @@ class _Frozen(dict[str, Any]):
 def record_calls(calls: Sequence[tuple[int, Call]]) -> None:
     """Write down calls (each with its workspace) with what they cost, and tell the owner what follows from it."""
     with transaction.atomic():
-        known = _Known()
+        known = _Known(calls)
         rows = [_row(workspace, call, known) for workspace, call in calls]
         for workspace in {row.workspace_id for row in rows}:
             ModelCall.objects.of(workspace).bulk_create([row for row in rows if row.workspace_id == workspace])
@@ -135,7 +135,13 @@ def record_calls(calls: Sequence[tuple[int, Call]]) -> None:
 class _Known:
     """What the calls of one writing have in common, asked for once."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Sequence[tuple[int, Call]]) -> None:
+        self._conversations: dict[tuple[int, str], Conversation] = {}
+        for workspace in {workspace for workspace, _ in calls}:
+            named = {call.request.about.get("conversation", "") for owner, call in calls if owner == workspace}
+            rows = Conversation.objects.of(workspace).filter(public_id__in=named - {""})
+            for row in rows.only("public_id", "inbox_id", "contact_id"):
+                self._conversations[workspace, row.public_id] = row
         self._providers: dict[tuple[int, str], Provider | None] = {}
         self._rates: dict[tuple[int, str, str], list[Rate]] = {}
 
@@ -152,6 +158,16 @@ class _Known:
             self._rates[key] = rates_for(workspace, provider, model)
         return self._rates[key]
 
+    def places(self, workspace: int, about: Mapping[str, str]) -> dict[str, int | None]:
+        """The inbox, contact and conversation that a call was for; a conversation tells the other two."""
+        if found := self._conversations.get((workspace, about.get("conversation", ""))):
+            return {"conversation_id": found.pk, "inbox_id": found.inbox_id, "contact_id": found.contact_id}
+        return {
+            f"{name}_id": model.objects.of(workspace).filter(public_id=about[name]).values_list("pk", flat=True).first()
+            for name, model in (("inbox", Inbox), ("contact", Contact))
+            if about.get(name)
+        }
+
 
 def _row(workspace: int, call: Call, known: _Known) -> ModelCall:
     about, ended_at = call.request.about, _time(call.ended_at)
@@ -166,7 +182,7 @@ def _row(workspace: int, call: Call, known: _Known) -> ModelCall:
         model=call.model,
         purpose=call.request.purpose,
         prompt_version=call.request.prompt_version,
-        **_places(workspace, about),
+        **known.places(workspace, about),
         turn=about.get("turn", ""),
         cached_tokens=usage.cached if usage else 0,
         missed_tokens=usage.prompt - usage.cached if usage else 0,
@@ -223,19 +239,6 @@ def _rate(price: Price, currency: str) -> Rate:
         peak_miss=peak(price.peak_miss, price.miss),
         peak_output=peak(price.peak_output, price.output),
     )
-
-
-def _places(workspace: int, about: Mapping[str, str]) -> dict[str, int | None]:
-    """The inbox, contact and conversation that a call was for; a conversation tells the other two."""
-    if conversation := about.get("conversation"):
-        rows = Conversation.objects.of(workspace).filter(public_id=conversation)
-        if found := rows.values_list("pk", "inbox_id", "contact_id").first():
-            return dict(zip(("conversation_id", "inbox_id", "contact_id"), found, strict=True))
-    return {
-        f"{name}_id": model.objects.of(workspace).filter(public_id=about[name]).values_list("pk", flat=True).first()
-        for name, model in (("inbox", Inbox), ("contact", Contact))
-        if about.get(name)
-    }
 
 
 def _time(seconds: float) -> dt.datetime:

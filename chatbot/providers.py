@@ -6,7 +6,7 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
@@ -27,6 +27,7 @@ from chatbot.turn.values import ModelEvent, Prompt, Question, Text
 
 logger = logging.getLogger(__name__)
 
+WRITE_EVERY_S = 0.25  # a busy process writes its calls so often, all at once; a call after a pause is written at once
 PLAN_S = 3.0  # how late a change in the admin may take effect
 SHORTER_SOURCES, SHORTER_HISTORY, SHORTER_EARLIER, SHORTER_ANSWER = 2, 2, 8, 0.5
 
@@ -39,6 +40,8 @@ class _Loop:
     retiring: set[asyncio.Task[None]] = field(default_factory=set)
     calls: list[tuple[int, Call]] = field(default_factory=list)
     writing: asyncio.Task[None] | None = None
+    written_at: float = 0.0
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
@@ -160,18 +163,22 @@ def _recorder(workspace: int) -> Callable[[Call], None]:
 
 async def _write(here: _Loop) -> None:
     while here.calls:
-        calls, here.calls = here.calls, []
+        with suppress(TimeoutError):
+            await asyncio.wait_for(here.hurry.wait(), here.written_at + WRITE_EVERY_S - time.monotonic())
+        calls, here.calls, here.written_at = here.calls, [], time.monotonic()
         try:
             await asyncio.shield(cross(ledger.record_calls, calls))
         except Exception:  # the database is away: the answer stands, and the log says what is missing
             for _, call in calls:
                 logger.exception("a model call was not recorded", extra={"model": call.model, "trace": call.trace})
+    here.hurry.clear()
 
 
 async def written() -> None:
     """Wait until every call that has ended on this event loop is in the ledger."""
     here = _here()
     while here.writing is not None and not here.writing.done():
+        here.hurry.set()
         await asyncio.wait([here.writing])
 
 
