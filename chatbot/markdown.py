@@ -20,8 +20,15 @@ _HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "
 
 
 def render(text: str) -> str:
-    """A whole text as HTML with no script, style, image or foreign attribute in it."""
-    return _clean(_parser().render(text))
+    """A whole text as HTML with no script, style, image or foreign attribute in it.
+
+    Block by block, for most of them were rendered before, when they closed, and rendering costs as much as all the rest of
+    an answer. Only link definitions reach from one block to another.
+    """
+    if "]:" in text:
+        return _render(text)
+    begins = [0, *_later_blocks(text), len(text)]
+    return "".join(_render(text[begin:end]) for begin, end in pairwise(begins))
 
 
 def render_cut(text: str) -> str:
@@ -41,13 +48,23 @@ def closed_blocks(text: str) -> list[tuple[int, str]]:
     The last one is always open, for the next line may still belong to it, and an unfinished line tells nothing. So the
     same text has the same blocks in whatever pieces it came.
     """
-    line_ends = [end.end() for end in _NEWLINE.finditer(text, 0, text.rfind("\n") + 1)]
-    if not line_ends:
+    ends = _later_blocks(text[: text.rfind("\n") + 1])
+    return [(end, _render(text[begin:end])) for begin, end in pairwise([0, *ends])]
+
+
+def _later_blocks(text: str) -> list[int]:
+    """Where the top-level blocks of a text begin, in characters, after the first."""
+    if "\n" not in text:
         return []
-    tokens = _parser().parse(text[: line_ends[-1]])
+    line_ends = [end.end() for end in _NEWLINE.finditer(text)]
+    tokens = _parser(blocks_only=True).parse(text)
     starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
-    ends = [line_ends[start - 1] for start in starts[1:]]
-    return [(end, render(text[begin:end])) for begin, end in pairwise([0, *ends])]
+    return [line_ends[start - 1] for start in starts[1:]]
+
+
+@lru_cache(maxsize=1024)
+def _render(text: str) -> str:
+    return _clean(_parser().render(text))
 
 
 def _clean(html: str) -> str:
@@ -62,11 +79,14 @@ def _clean(html: str) -> str:
     )
 
 
-@lru_cache(maxsize=1)
-def _parser() -> MarkdownIt:
+@lru_cache(maxsize=2)
+def _parser(*, blocks_only: bool = False) -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
     parser.enable(["table", "strikethrough", "linkify"]).disable("image")
-    parser.core.ruler.push("smaller_headings", _smaller_headings)
+    if blocks_only:
+        parser.core.ruler.enableOnly(["normalize", "block"])
+    else:
+        parser.core.ruler.push("smaller_headings", _smaller_headings)
     return parser
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatbot.live.log import TurnLog
-from chatbot.markdown import render
+from chatbot.markdown import _clean, _parser, render
 
 LINES = st.sampled_from(
     [
@@ -40,3 +40,9 @@ def test_each_block_shows_exactly_the_characters_since_the_one_before(text: str)
         assert block.html == render(text[begin : block.end])
         begin = block.end
     assert begin <= len(text)
+
+
+@given(TEXTS)
+@settings(max_examples=500, deadline=None)
+def test_a_text_rendered_block_by_block_is_the_text_rendered_whole(text: str) -> None:
+    assert render(text) == _clean(_parser().render(text))
