@@ -5,7 +5,8 @@ PostgreSQL and Redis. The yardstick is a relay that does nothing but pass tokens
 from the same fake upstream, pinned to a core of their own, in turn, round by round; only ratios mean anything.
 
     python benchmarks/streaming.py                  CPU per token at 80 streams, time to first text
-    python benchmarks/streaming.py --streams 300    as many streams on one core
+    python benchmarks/streaming.py --streams 300 --tokens 300 --ramp 12
+                                                    as many streams on one core
     python benchmarks/streaming.py --idle 10000     memory per idle visitor
 
 The load harness is looked for in BATON_BENCH (default: ../shared/bench).
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--tokens", type=int, default=60)
+    parser.add_argument("--ramp", type=float, default=1.5, help="seconds over which the visitors begin")
     parser.add_argument(
         "--idle", type=int, default=0, metavar="N", help="hold N connections and measure memory instead"
     )
@@ -130,7 +132,8 @@ def specification(home: Path, environment: dict[str, str], options: argparse.Nam
     if options.idle:
         load = ["--mode", "idle", "--conns", str(options.idle)]
     else:
-        load = ["--conns", str(options.streams), "--secs", str(options.seconds), "--warm", "3"]
+        load = ["--conns", str(options.streams), "--secs", str(options.seconds)]
+        load += ["--ramp", str(options.ramp), "--warm", str(options.ramp + 3)]
     inbox = json.loads(Path(environment["BATON_BENCH_VISITORS"]).read_text())["inbox"]
     baton = {
         "name": "baton",

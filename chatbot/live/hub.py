@@ -1,6 +1,7 @@
 """The process's hub: the running answers, their watchers, and one tick that moves the text from these to those.
 
-The first text of an answer leaves at once; after that one timer of the process sends, every `TICK_S`, what has gathered.
+Text leaves at once, the first of an answer always, later text if the last frame is `TICK_S` old; what comes sooner is sent by
+one timer of the process.
 Watchers are rung when the record has news (see `conversations.broadcast`) and read it themselves, by cursor.
 """
 
