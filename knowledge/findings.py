@@ -98,8 +98,8 @@ def _findings(version: Version, progress: Callable[[str, int, int], None]) -> It
     items = _items(version, chunks)
     seen: set[tuple[str, str]] = set()
     for done, (at, item) in enumerate(items.items(), 1):
-        sparse, _ = lexicon.weigh_question(legs(item.text))
-        near = {*index.nearest(item.vector, NEIGHBOURS), *index.matching(sparse, NEIGHBOURS)}
+        words = lexicon.weigh_question(legs(item.text)).sparse
+        near = {*index.nearest(item.vector, NEIGHBOURS), *index.matching(words, NEIGHBOURS)}
         for other in sorted(near & items.keys()):
             one, two = sorted((item, items[other]), key=lambda each: each.row.pk)
             if other == at or one.id == two.id or (one.id, two.id) in seen or bool(one.answer) != bool(two.answer):

@@ -3,7 +3,8 @@
 A chunk's vector holds the saturated term frequencies, a question's vector the rarities (idf), so that their dot product
 is the sum of the legs' BM25 scores. Divided by the question's ceiling it becomes *coverage*: 1 when every token of the
 question occurs once in a chunk of average length, 0 when none does. Unlike a raw BM25 score it can be compared between
-questions and collections, and so be fused with a cosine.
+questions and collections, and so be fused with a cosine. Chunks hold all their tokens alike; what a question is asked with
+weighs less in it than what it is about (`knowledge.sidewords`).
 
 BM25: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009.
 """
@@ -13,11 +14,13 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from knowledge.segment import Legs
+from knowledge.sidewords import says
 
 K1 = 1.2
 B = 0.75
@@ -30,6 +33,15 @@ class Sparse:
 
     indices: list[int]
     values: list[float]
+
+
+class Weighed(NamedTuple):
+    """A question's vector; its ceiling (the score that counts as full coverage; 0 when nothing is asked); its size: its tokens,
+    each by its leg's weight and by what it says."""
+
+    sparse: Sparse
+    ceiling: float
+    size: float
 
 
 @dataclass(frozen=True)
@@ -63,16 +75,25 @@ class Lexicon:
                 weights[token_id(leg, token)] = count * (K1 + 1) / (count + length)
         return Sparse(list(weights), list(weights.values()))
 
-    def weigh_question(self, cut: Legs) -> tuple[Sparse, float]:
-        """The question's vector and its ceiling (the score that counts as full coverage; 0 when nothing is asked)."""
-        found = [(token_id(leg, token), LEG_WEIGHTS[leg]) for leg, tokens in enumerate(cut) for token in set(tokens)]
+    @property
+    def rarest(self) -> float:
+        """What a token weighs that no chunk holds."""
+        return float(np.log1p((self.chunks + 0.5) / 0.5))
+
+    def weigh_question(self, cut: Legs) -> Weighed:
+        found = [
+            (token_id(leg, token), LEG_WEIGHTS[leg] * says(token))
+            for leg, tokens in enumerate(cut)
+            for token in set(tokens)
+        ]
         if not found or not len(self.tokens):
-            return Sparse([], []), 0.0
-        numbers = np.array([number for number, _ in found], np.uint32)
+            return Weighed(Sparse([], []), 0.0, 0.0)
+        numbers, counted = np.array([number for number, _ in found], np.uint32), np.array([part for _, part in found])
         held = self._held(numbers)
-        weights = np.array([weight for _, weight in found]) * np.log1p((self.chunks - held + 0.5) / (held + 0.5))
+        weights = counted * np.log1p((self.chunks - held + 0.5) / (held + 0.5))
         known = held > 0
-        return Sparse(numbers[known].tolist(), weights[known].tolist()), float(weights.sum())
+        sparse = Sparse(numbers[known].tolist(), weights[known].tolist())
+        return Weighed(sparse, float(weights.sum()), float(counted.sum()))
 
     def to_bytes(self) -> bytes:
         file = io.BytesIO()

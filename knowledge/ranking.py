@@ -25,11 +25,13 @@ DENSE_WEIGHT_QUESTION = 0.85
 DENSE_WEIGHT_PASSAGE = 0.7
 UNDERSTANDING_POWER = 2  # how fast the dense leg's weight falls with what the encoder does not understand
 UNDERSTANDING_POWER_QUESTION = 3  # two questions full of unknown words look alike to it
+UNDERSTANDING_POWER_EVIDENCE = 5  # and so do two that are about different things
 
 CANDIDATES, CANDIDATES_BEFORE = 50, 20  # a leg, for the question and for what was asked before it
 CONTEXT = 0.5  # the most that earlier questions weigh, the last one being 1
-RARITY = 0.1  # what a point of BM25 a token adds to the strength of the evidence
-WEAK, WEAK_PER_UNDERSTOOD = 0.15, 0.20  # of a question's own strength: 0.35 where the encoder understands it whole
+RARITY = 0.74  # what it adds to the strength of the evidence if every token is found and as rare as can be
+RAREST = 7.4  # BM25 of what none of 800 chunks holds; in fewer ones nothing is as rare, in more ones it says no more
+WEAK, WEAK_PER_UNDERSTOOD = 0.05, 0.30  # of a question's own strength: 0.35 where the encoder understands it whole
 
 Scores = npt.NDArray[np.float64]
 Join = Callable[[float], float]
@@ -110,25 +112,30 @@ def match(
     (cosine, coverage), context = held[0], fused[1] if before else np.zeros(len(points))
     forms = [asked] if len(asking.forms) == 1 else [_Probe.of([form], lexicon, dense) for form in asking.forms]
     by_form = held[:1] if len(forms) == 1 else [form.score(index, points, {}, {}) for form in forms]
-    own = [_strength([form], [scores]) for form, scores in zip(forms, by_form, strict=True)]
+    rarest = min(RAREST, lexicon.rarest)
+    own = [_strength([form], [scores], rarest) for form, scores in zip(forms, by_form, strict=True)]
     strength = [
-        _strength([form, *probes[1:]], [scores, *held[1:]]) for form, scores in zip(forms, by_form, strict=True)
+        _strength([form, *probes[1:]], [scores, *held[1:]], rarest) for form, scores in zip(forms, by_form, strict=True)
     ]
     return Matches(points, fused[0], context, cosine, coverage, np.stack(strength), np.stack(own))
 
 
-def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]]) -> Scores:
-    """See `Matches`: the share that is understood counts by cosine, the rest by coverage, and BM25 a token is added."""
+def _strength(probes: Sequence["_Probe"], held: Sequence[tuple[Scores, Scores]], rarest: float) -> Scores:
+    """See `Matches`: as far as a question is understood, its cosine counts, for the rest coverage, and the rarity of what was
+    found is added, in shares of what is `rarest` here.
+
+    Side words weigh next to nothing; lest they carry a question that has no others, it counts as one whole word at least.
+    """
     shares = [1.0, CONTEXT][: len(probes)]
     parts = list(zip(shares, probes, held, strict=True))
     agree = float(probes[0].vector @ probes[-1].vector) if len(probes) > 1 else 0.0
     length = np.sqrt(sum(share**2 for share in shares) + 2 * sum(shares[1:]) * agree)
-    ceiling = sum(share * probe.ceiling for share, probe, _ in parts)
-    size = sum(share * probe.size for share, probe, _ in parts)
-    cosine = sum(share * probe.understood * scores[0] for share, probe, scores in parts)
+    ceiling = max(rarest, sum(share * probe.ceiling for share, probe, _ in parts))
+    size = max(sum(LEG_WEIGHTS), sum(share * probe.size for share, probe, _ in parts))
+    cosine = sum(share * probe.comparable * scores[0] for share, probe, scores in parts)
     raw = sum(share * probe.ceiling * scores[1] for share, probe, scores in parts)
-    coverage = (1 - probes[0].understood) * raw / (ceiling or 1.0)
-    return np.asarray(cosine / max(1e-6, length) + coverage + RARITY * raw / max(1.0, size), np.float64)
+    coverage = (1 - probes[0].comparable) * raw / ceiling
+    return np.asarray(cosine / max(1e-6, length) + coverage + RARITY * raw / (size * rarest), np.float64)
 
 
 def evidence(asking: Asking, matches: Sequence[Matches]) -> tuple[float, float]:
@@ -166,8 +173,8 @@ def joined(matches: Sequence[Matches], join: Join) -> tuple[list[Scores], float]
 class _Probe:
     """The mean of some texts, ready to be looked up: scores are linear, so one look-up does for all of them.
 
-    `sparse` is weighed so that its product with a chunk is the mean of the texts' coverages; `ceiling` is the mean of theirs
-    (see `knowledge.lexicon`); `size` counts tokens, each leg by its weight.
+    `sparse` is weighed so that its product with a chunk is the mean of the texts' coverages; `ceiling` and `size` are the means
+    of theirs (see `knowledge.lexicon`).
     """
 
     vector: Vectors
@@ -182,14 +189,19 @@ class _Probe:
         weights: dict[int, float] = {}
         ceiling = size = 0.0
         for text in texts:
-            sparse, full = lexicon.weigh_question(text.cut)
+            sparse, full, counted = lexicon.weigh_question(text.cut)
             ceiling += full / len(texts)
-            size += sum(part * len(set(leg)) for part, leg in zip(LEG_WEIGHTS, text.cut, strict=True)) / len(texts)
+            size += counted / len(texts)
             for token, value in zip(sparse.indices, sparse.values, strict=True):
                 weights[token] = weights.get(token, 0.0) + value / full / len(texts)
         understood = sum(text.understood for text in texts) / len(texts) if dense else 0.0
         vector = np.mean([text.vector for text in texts], axis=0) if len(texts) > 1 else texts[0].vector
         return cls(vector, understood, Sparse(list(weights), list(weights.values())), ceiling, size)
+
+    @property
+    def comparable(self) -> float:
+        """How far its cosine says whether something is about the same thing at all."""
+        return self.understood**UNDERSTANDING_POWER_EVIDENCE
 
     def nearest(
         self, index: OpenIndex, among: Iterable[int] | None = None, limit: int = CANDIDATES

@@ -66,6 +66,16 @@ def chinese_share(text: str) -> float:
     return sum(1 for character in letters if _HAN.match(character)) / len(letters) if letters else 0.0
 
 
+def is_chinese(token: str) -> bool:
+    """Whether a token begins with a Chinese character."""
+    return _HAN.match(token) is not None
+
+
+def share_of_chinese(word: str) -> float:
+    """The share that a word has in Chinese texts of all kinds; 0 where jieba's dictionary does not hold it."""
+    return float(_jieba().dt.FREQ.get(word, 0) / _jieba().dt.total)
+
+
 def _runs(text: str) -> Iterator[tuple[str, bool]]:
     for found in _RUN.finditer(text):
         yield found.group(), found.lastgroup == "unspaced"

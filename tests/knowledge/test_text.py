@@ -54,7 +54,7 @@ class TestWeighing:
         return Lexicon.of([legs(text) for text in self.texts])
 
     def coverage(self, lexicon: Lexicon, question: str, text: str) -> float:
-        asked, ceiling = lexicon.weigh_question(legs(question))
+        asked, ceiling, _ = lexicon.weigh_question(legs(question))
         held = lexicon.weigh_chunk(legs(text))
         weights = dict(zip(held.indices, held.values, strict=True))
         score = sum(w * weights.get(i, 0.0) for i, w in zip(asked.indices, asked.values, strict=True))
@@ -74,8 +74,8 @@ class TestWeighing:
         assert again.weigh_chunk(legs("退货")) == lexicon.weigh_chunk(legs("退货"))
 
     def test_an_empty_question_asks_nothing(self, lexicon: Lexicon) -> None:
-        sparse, ceiling = lexicon.weigh_question(legs("?"))
-        assert (sparse.indices, ceiling) == ([], 0.0)
+        sparse, ceiling, size = lexicon.weigh_question(legs("?"))
+        assert (sparse.indices, ceiling, size) == ([], 0.0, 0.0)
 
 
 class TestChunking:
