@@ -14,6 +14,7 @@ from pathlib import Path
 
 WORDS = Path(__file__).parent / "words"
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9]+")
 _LONGEST_GAP = 3  # separators between two characters of a Chinese term
 
 
@@ -109,6 +110,27 @@ def shipped_terms() -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=4)  # the gate asks twice about the same few words: what is safe, and what offends
 def _fold(text: str) -> _Folded:
+    return _fold_plain(text) if text.isascii() else _fold_any(text)
+
+
+def _fold_plain(text: str) -> _Folded:
+    """As `_fold_any`, a word at a time."""
+    words: list[str] = []
+    places: list[int] = []
+    at: list[int] = []
+    begins: list[bool] = []
+    length = 0
+    for found in _PLAIN_WORD.finditer(text):
+        start, end = found.span()
+        words.append(found.group().lower())
+        places += range(start, end)
+        at += range(length, length + end - start)
+        begins += [True, *[False] * (end - start - 1)]
+        length += end - start + 1
+    return _Folded("".join(words), places, " ".join(words), at, begins)
+
+
+def _fold_any(text: str) -> _Folded:
     letters: list[str] = []
     places: list[int] = []
     line: list[str] = []

@@ -1,10 +1,12 @@
 """Word lists under an inbox's policy, in and out."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.policy import DEFAULTS, MOODS, Policy
-from chatbot.moderation.rules import shipped_terms
+from chatbot.moderation.rules import _fold_any, _fold_plain, shipped_terms
 
 OFFENCES = [
     (category, term)
@@ -46,3 +48,9 @@ def test_a_rude_word_is_mood_and_never_refuses_a_visitor(category: str, term: st
 )
 def test_what_customers_say_is_not_refused(text: str) -> None:
     assert WordModeration({}).verdict(text).refused == ""
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_plain_text_is_folded_as_any_other(text: str) -> None:
+    assert _fold_plain(text) == _fold_any(text)
