@@ -152,7 +152,8 @@ class Relay:
             else:
                 self._written[log.turn] = length
             pipeline.xadd(key, fields, maxlen=2_000)
-            pipeline.expire(key, KEPT_S)
+            if self._renewed.get(log.turn, now) == now:  # begun, renewed or over
+                pipeline.expire(key, KEPT_S)
         await pipeline.execute()
         layer = get_channel_layer()
         for log in announced:

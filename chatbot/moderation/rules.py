@@ -54,20 +54,29 @@ class WordRules:
                     self._category.setdefault(key, category)
         self._beginnings = {key[:length] for key in self._category for length in range(1, len(key) + 1)}
         self._longest = max(map(len, self._category), default=0)
+        self._starts = {key[:length].split(" ")[0] for key in self._category for length in (1, 2)}
 
     def find(self, text: str, before: str = "") -> list[Hit]:
         """All listed terms in `text`, first to last. `before` is what stands in front of it (for word boundaries)."""
+        if self._has_no_start(text):
+            return []
         folded = _fold(text)
         found = (self._longest_at(folded, at, text) for at in self._beginning(folded, 0, text, before))
         return [hit for hit in found if hit]
 
     def safe_length(self, text: str, before: str = "") -> int:
         """How many of the first characters of `text` no term can touch any more, whatever is appended."""
+        if self._has_no_start(text):
+            return len(text)
         folded = _fold(text)
         for at in self._beginning(folded, len(folded.letters) - self._longest, text, before):
             if folded.line[folded.at[at] :] in self._beginnings:
                 return folded.places[at]
         return len(text)
+
+    def _has_no_start(self, text: str) -> bool:
+        """Whether no word of a plain text, nor what it may become, begins as a term does: true of most, and soon told."""
+        return text.isascii() and self._starts.isdisjoint(word[:2] for word in _PLAIN_WORD.findall(text.lower()))
 
     def _beginning(self, folded: _Folded, start: int, text: str, before: str) -> Iterator[int]:
         """The letters from `start` on that a term may begin with: an alphabetic term begins where a word begins."""

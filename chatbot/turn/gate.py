@@ -117,15 +117,16 @@ class Gate:
         return Refused(refusal, category=offence[1]) if offence else answer
 
     def _feed(self, text: str) -> str:
-        self._raw += text
-        opening = _MARK_OPENS.search(self._raw, max(0, len(self._raw) - _LONGEST_MARK))
-        at = opening.start() if opening else len(self._raw)
-        ready, self._raw = self._raw[:at], self._raw[at:]
-        self._waiting += _MARK.sub(self._check_mark, self._privacy.unmask(ready))
+        ready, self._raw = self._raw + text, ""
+        if "[" in ready:
+            opening = _MARK_OPENS.search(ready, max(0, len(ready) - _LONGEST_MARK))
+            at = opening.start() if opening else len(ready)
+            ready, self._raw = ready[:at], ready[at:]
+        self._waiting += self._resolved(ready)
         return self._clear(self._moderation.safe_length(self._waiting, self._shown))
 
     def _flush(self) -> str:
-        self._waiting += _MARK.sub(self._check_mark, self._privacy.unmask(self._raw))
+        self._waiting += self._resolved(self._raw)
         self._raw = ""
         return self._clear(len(self._waiting), whole=True)
 
@@ -136,8 +137,9 @@ class Gate:
         if self._sources and self._source == "generated":
             length = self._supported(self._waiting[:length], self._sources, whole=whole)
         piece, self._waiting = self._waiting[:length], self._waiting[length:]
-        for mark in _MARK.finditer(piece):
-            self._cited.setdefault(int(mark.group(1)))
+        if "[" in piece:
+            for mark in _MARK.finditer(piece):
+                self._cited.setdefault(int(mark.group(1)))
         self._shown += piece
         return piece
 
@@ -153,6 +155,11 @@ class Gate:
             return start - begun
         self._sentence = whole_text[start:]
         return len(text)
+
+    def _resolved(self, text: str) -> str:
+        """With the visitor's own words for placeholders, and without marks that point to nothing."""
+        text = self._privacy.unmask(text)
+        return _MARK.sub(self._check_mark, text) if "[" in text else text
 
     def _check_mark(self, mark: re.Match[str]) -> str:
         n = int(mark.group(1))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.policy import DEFAULTS, MOODS, Policy
-from chatbot.moderation.rules import _fold_any, _fold_plain, shipped_terms
+from chatbot.moderation.rules import WordRules, _fold_any, _fold_plain, shipped_terms
 
 OFFENCES = [
     (category, term)
@@ -54,3 +54,19 @@ def test_what_customers_say_is_not_refused(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 def test_plain_text_is_folded_as_any_other(text: str) -> None:
     assert _fold_plain(text) == _fold_any(text)
+
+
+@given(
+    st.lists(
+        st.sampled_from([*(term for _, term in OFFENCES if term.isascii()), "weather", "a", "fu", " ", ".", "x"]),
+        max_size=6,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_a_text_passed_over_at_a_glance_holds_no_term_and_cannot_come_to_hold_one(words: list[str]) -> None:
+    text = " ".join(words)
+    rules = WordRules({category: terms for category, terms in shipped_terms().items() if category in DEFAULTS})
+    glance = rules._has_no_start(text)
+    rules._starts = {word[:length].lower() for word in text.split() for length in (1, 2)}  # now every text is looked at
+    if glance:
+        assert (rules.find(text), rules.safe_length(text)) == ([], len(text))
