@@ -15,6 +15,9 @@ _TAGS = {
 }  # fmt: skip
 _ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
 _SCHEMES = {"http", "https", "mailto", "tel"}
+_MAY_LINK = re.compile(
+    r"\w@\w|\.\w|:\w|//"
+)  # in nothing else does the search for addresses, which costs most, find one
 _NEWLINE = re.compile(r"\r\n|\r|\n")  # what the parser counts as one; U+2028 and the like are none
 _HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 
@@ -64,7 +67,7 @@ def _later_blocks(text: str) -> list[int]:
 
 @lru_cache(maxsize=1024)
 def _render(text: str) -> str:
-    return _clean(_parser().render(text))
+    return _clean(_parser(links=_MAY_LINK.search(text) is not None).render(text))
 
 
 def _clean(html: str) -> str:
@@ -79,10 +82,12 @@ def _clean(html: str) -> str:
     )
 
 
-@lru_cache(maxsize=2)
-def _parser(*, blocks_only: bool = False) -> MarkdownIt:
+@lru_cache(maxsize=3)
+def _parser(*, blocks_only: bool = False, links: bool = True) -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
     parser.enable(["table", "strikethrough", "linkify"]).disable("image")
+    if not links:
+        parser.disable("linkify")
     if blocks_only:
         parser.core.ruler.enableOnly(["normalize", "block"])
     else:

@@ -11,6 +11,7 @@ LINES = st.sampled_from(
         "Refunds take seven days.", "And **more** to say", "- one", "* other", "1. first", "2) second", "  - deeper", "    code",
         "> said", "### Title", "#tag", "***", "===", "---", "```", "~~~", "a | b", "--|--", "", "", "", "\u2028", "é \U0001f44d",
         "+", "#", "[x]: https://example.com", "a\rb", "\x85", "- ", "退款需要七天。",
+        "see example.com", "mail a@b.io", "@home", "https://x.y/z", "//x.y", "mailto:a@b.c", "3.5 a.m.", "www.a", "例子.中国",
     ]
 )  # fmt: skip
 TEXTS = st.lists(LINES, max_size=12).map("\n".join)
