@@ -108,8 +108,9 @@ async def complete_shown(turn_pk: int, shown: str, record: Mapping[str, object])
     await cross(services.record_shown, turn_id=turn_pk, shown=shown, record=record)
 
 
-async def read_events(conversation_pk: int, after: int, limit: int = 500) -> Sequence[EventView]:
-    return await cross(_read_events, conversation_pk, after, limit)
+async def read_events(conversation: Conversation, after: int, limit: int = 500) -> Sequence[EventView]:
+    """See `conversations.events.read`."""
+    return await cross(events.read, conversation, after=after, limit=limit)
 
 
 def view_inbox(inbox: Inbox) -> InboxView:
@@ -245,8 +246,3 @@ def _utterance(message: Message) -> Utterance:
         speaker=str(message.agent) if message.agent else "",
         seq=message.seq,
     )
-
-
-def _read_events(conversation_pk: int, after: int, limit: int) -> Sequence[EventView]:
-    conversation = Conversation.every.get(pk=conversation_pk)
-    return events.read(conversation, after=after, limit=limit)

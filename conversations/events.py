@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from conversations.models import Attachment, Author, Conversation, Event, Message
@@ -45,6 +46,18 @@ _MESSAGES = Rows(
     first=int,
     last=int,
 )
+
+
+@lru_cache(maxsize=8)
+def _events(limit: int) -> Rows[Event]:
+    return Rows(
+        lambda workspace, conversation, after: Event.objects.of(workspace).filter(
+            conversation=conversation, seq__gt=after
+        )[:limit],
+        workspace=int,
+        conversation=int,
+        after=int,
+    )
 
 
 @dataclass(frozen=True)
@@ -132,7 +145,7 @@ def written(conversation: Conversation) -> tuple[EventView, ...]:
 
 def read(conversation: Conversation, *, after: int = 0, limit: int = 500) -> list[EventView]:
     """The events numbered above `after`, oldest first."""
-    rows = list(Event.objects.of(conversation.workspace_id).filter(conversation=conversation, seq__gt=after)[:limit])
+    rows = _events(limit).all(workspace=conversation.workspace_id, conversation=conversation.pk, after=after)
     wanted = {row.seq for row in rows if row.type in WITH_MESSAGE}
     messages = {}
     if wanted:

@@ -2,7 +2,7 @@
 
 Django writes a query's SQL anew each time it is run. For a row with what it refers to that takes three times as long as
 all the rest, on the processor that streams answers, so the few statements that every question needs are kept here
-(docs/decisions/0019). What they read and write are ordinary model instances, through the fields' own conversions.
+(docs/decisions/0020). What they read and write are ordinary model instances, through the fields' own conversions.
 """
 
 import datetime as dt

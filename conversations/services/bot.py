@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from conversations.checkpoints import Checkpoint, keep_shown, turn_lease
@@ -14,6 +14,22 @@ from conversations.services.record import TurnResult, conclude, interrupt, locke
 from workspace.prepared import Rows
 
 PLATFORM_TURN_LOST_S = 600.0  # a platform's answer is owed by a leased job; only when that too has failed
+
+
+def _dead(now: dt.datetime, late: dt.datetime) -> QuerySet[Turn]:
+    """Turns that run in the record and whose lease is over; `late`: since when it must be where no visitor watches."""
+    on_widget = Q(conversation__inbox__kind=Inbox.Kind.WIDGET, lease_until__lt=now)
+    elsewhere = ~Q(conversation__inbox__kind=Inbox.Kind.WIDGET) & Q(lease_until__lt=late)
+    dead: QuerySet[Turn] = Turn.every.filter(on_widget | elsewhere, outcome=Turn.Outcome.RUNNING, lease_until__lt=now)
+    return dead.only("public_id", "conversation_id")
+
+
+_DEAD_OF_ONE = Rows(
+    lambda conversation, now, late: _dead(now, late).filter(conversation=conversation),
+    conversation=int,
+    now=dt.datetime,
+    late=dt.datetime,
+)
 _ENDING = Rows(lambda turn: Turn.every.select_related("question").filter(pk=turn), turn=int)
 
 
@@ -70,19 +86,18 @@ def sweep_turns(
     With a conversation only its own; without those in `spare` (public ids), which the caller knows to be alive.
     """
     now = now or timezone.now()
-    patience = dt.timedelta(seconds=PLATFORM_TURN_LOST_S)
-    on_widget = Q(conversation__inbox__kind=Inbox.Kind.WIDGET, lease_until__lt=now)
-    elsewhere = ~Q(conversation__inbox__kind=Inbox.Kind.WIDGET) & Q(lease_until__lt=now - patience)
-    dead = Turn.every.filter(on_widget | elsewhere, outcome=Turn.Outcome.RUNNING, lease_until__lt=now)
-    if conversation_id is not None:
-        dead = dead.filter(conversation_id=conversation_id)
+    late = now - dt.timedelta(seconds=PLATFORM_TURN_LOST_S)
+    if conversation_id is None:
+        dead = list(_dead(now, late))
+    else:
+        dead = _DEAD_OF_ONE.all(conversation=conversation_id, now=now, late=late)
     spared = set(spare)
     swept = 0
-    for turn_id, public_id, owner in list(dead.values_list("pk", "public_id", "conversation_id")):
-        if public_id in spared:
+    for each in dead:
+        if each.public_id in spared:
             continue
-        with locked(owner) as conversation:
-            turn = Turn.every.get(pk=turn_id)
+        with locked(each.conversation_id) as conversation:
+            turn = Turn.every.get(pk=each.pk)
             if turn.outcome == Turn.Outcome.RUNNING and turn.lease_until < now:
                 interrupt(conversation, turn, None, error="process_lost")
                 swept += 1

@@ -87,7 +87,7 @@ class DeskSocket(Socket):
         conversation = self.watching
         if conversation is None:
             return
-        while events := await store.read_events(conversation.pk, self.after, PAGE):
+        while events := await store.read_events(conversation, self.after, PAGE):
             for event in events:
                 self.after = event.seq
                 self.note_end(event)

@@ -205,7 +205,7 @@ class WidgetSocket(Socket):
 
     async def read_news(self) -> None:
         conversation = self._joined()
-        while events := await store.read_events(conversation.pk, self.after, PAGE):
+        while events := await store.read_events(conversation, self.after, PAGE):
             for event in events:
                 await self._send_event(event)
             if len(events) < PAGE:
