@@ -26,12 +26,15 @@ DENSE_WEIGHT_PASSAGE = 0.7
 UNDERSTANDING_POWER = 2  # how fast the dense leg's weight falls with what the encoder does not understand
 UNDERSTANDING_POWER_QUESTION = 3  # two questions full of unknown words look alike to it
 UNDERSTANDING_POWER_EVIDENCE = 5  # and so do two that are about different things
+DENSE_WEIGHT_EVIDENCE = (
+    0.9  # even where all is understood: a rare word that is nowhere found tells what a cosine does not
+)
 
 CANDIDATES, CANDIDATES_BEFORE = 50, 20  # a leg, for the question and for what was asked before it
 CONTEXT = 0.5  # the most that earlier questions weigh, the last one being 1
-RARITY = 0.74  # what it adds to the strength of the evidence if every token is found and as rare as can be
+RARITY = 0.5  # what it adds to the strength of the evidence if every token is found and as rare as can be
 RAREST = 7.4  # BM25 of what none of 800 chunks holds; in fewer ones nothing is as rare, in more ones it says no more
-WEAK, WEAK_PER_UNDERSTOOD = 0.05, 0.30  # of a question's own strength: 0.35 where the encoder understands it whole
+WEAK, WEAK_PER_UNDERSTOOD = 0.05, 0.28  # of a question's own strength: 0.33 where the encoder understands it whole
 
 Scores = npt.NDArray[np.float64]
 Join = Callable[[float], float]
@@ -201,7 +204,7 @@ class _Probe:
     @property
     def comparable(self) -> float:
         """How far its cosine says whether something is about the same thing at all."""
-        return self.understood**UNDERSTANDING_POWER_EVIDENCE
+        return DENSE_WEIGHT_EVIDENCE * self.understood**UNDERSTANDING_POWER_EVIDENCE
 
     def nearest(
         self, index: OpenIndex, among: Iterable[int] | None = None, limit: int = CANDIDATES
