@@ -319,7 +319,7 @@ class Provider:
             async with self._wire.post(url, body, self._headers("text/event-stream"), clock) as reply:
                 call.trace = reply.trace
                 reader = self._dialect.reader(request, self.profile, reply.content_type, reply.trace)
-                async with aclosing(reply.pieces(clock, self._pause_s)) as pieces:
+                async with aclosing(reply.pieces(clock, lambda: self._pause_s() if progress else 0.0)) as pieces:
                     async for piece in pieces:
                         for event in _together(reader.feed(piece)):
                             if isinstance(event, Text) and call.first_ms is None:
@@ -346,7 +346,7 @@ class Provider:
                 call.usage = _sum(call.usage, reader.answer.usage or _estimate(request, said))
 
     def _pause_s(self) -> float:
-        """How long a stream gathers between two reads: waking for each token costs more than all that is done with it."""
+        """How long a stream that has begun gathers between reads: waking for each token costs more than what is done with it."""
         return min(GATHER_MOST_S, GATHER_S_AN_ANSWER * self._under_way) if self._under_way >= GATHER_FROM else 0.0
 
     def _batched(self, request: Request, row: Mapping[str, Any]) -> Completion | Failure:

@@ -11,7 +11,7 @@ from chatbot.llm.profile import Profile
 from chatbot.llm.provider import GATHER_FROM, Provider
 from chatbot.llm.request import USER, ChatMessage, Request
 from chatbot.llm.simulator.app import Simulator
-from chatbot.llm.simulator.wording import ChatWording
+from chatbot.llm.simulator.wording import DONE, ChatWording
 from chatbot.turn.values import Text
 from tests.chatbot.llm.conftest import Line
 from tests.serving import serving
@@ -43,12 +43,34 @@ def test_few_answers_come_token_by_token_and_many_a_few_tokens_at_a_time() -> No
     assert max(map(len, crowd)) < len(alone)
 
 
+def test_the_first_text_does_not_wait_behind_a_chunk_that_says_nothing(official: Line) -> None:
+    chunk, said, rests = ChatWording().chunk, list[str](), list[int]()
+
+    class Watched(Provider):
+        def _pause_s(self) -> float:
+            rests.append(len(said))
+            return 0.001
+
+    async def ask() -> None:
+        profile = Profile(base_url=f"http://127.0.0.1:{official.port}", key="sk-test")
+        async with aclosing(Watched(profile)) as provider, aclosing(provider.stream(REQUEST)) as events:
+            async for event in events:
+                said.extend([event.text] if isinstance(event, Text) else [])
+
+    steps = (chunk("", role="assistant"), 0.05, chunk("one "), 0.05, chunk("two"), 0.05, chunk(finish="stop") + DONE)
+    official.simulator.scripts.append(official.script(*steps))
+    asyncio.run(ask())
+    assert "".join(said) == "one two"
+    assert rests
+    assert 0 not in rests
+
+
 def test_what_came_before_a_broken_end_in_the_same_piece_is_not_lost(official: Line) -> None:
     chunk = ChatWording().chunk
     said: list[str] = []
 
     async def ask() -> None:
-        async with aclosing(official.provider().stream(REQUEST)) as events:
+        async with aclosing(official.provider()) as provider, aclosing(provider.stream(REQUEST)) as events:
             async for event in events:
                 said.extend([event.text] if isinstance(event, Text) else [])
 
