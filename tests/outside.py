@@ -49,7 +49,7 @@ class Outside:
             self.asked.append(asked)
             return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
-    def wait_for(self, count: int, patience_s: float = 20.0) -> list[Asked]:
+    def wait_for(self, count: int, patience_s: float = 60.0) -> list[Asked]:
         """The first `count` requests, once they are here."""
         until = time.monotonic() + patience_s
         while len(self.asked) < count:

@@ -110,7 +110,7 @@ def texts(server: Outside) -> list[str]:
     return [asked.json["text"] for asked in server.asked]
 
 
-def eventually(true: Callable[[], bool], patience_s: float = 40.0) -> None:
+def eventually(true: Callable[[], bool], patience_s: float = 90.0) -> None:
     until = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < until, "it did not happen"
@@ -418,7 +418,7 @@ class TestCelery:
         """Without beat: nothing but the bell can wake it."""
         with celery_worker(tmp_path):
             write(bot)
-            assert ANSWER in telegram.wait_for(1, patience_s=30)[0].json["text"]
+            assert ANSWER in telegram.wait_for(1, patience_s=90)[0].json["text"]
             eventually(lambda: bot_message(bot).delivery == Message.Delivery.SENT)
 
     def test_what_a_killed_worker_left_behind_is_done_by_another_within_fifteen_seconds(
@@ -427,12 +427,12 @@ class TestCelery:
         telegram.answers = [Say(after_s=60), telegram_says()]
         with celery_worker(tmp_path) as first:
             write(bot)
-            telegram.wait_for(1, patience_s=30)
+            telegram.wait_for(1, patience_s=90)
             with celery_worker(tmp_path, "--beat", "--schedule", str(tmp_path / "beat")):
                 os.killpg(first.pid, signal.SIGKILL)
                 killed = time.monotonic()
                 assert delivery_job(bot).status == Job.Status.RUNNING
-                telegram.wait_for(2, patience_s=40)
+                telegram.wait_for(2, patience_s=60)
                 assert time.monotonic() - killed < RETAKEN_WITHIN_S
                 eventually(lambda: bot_message(bot).delivery == Message.Delivery.SENT)
         job = delivery_job(bot)
@@ -449,7 +449,7 @@ class TestCelery:
         try:
             with celery_worker(tmp_path, "--beat", "--schedule", str(tmp_path / "beat"), REDIS_URL=url) as worker:
                 write(bot)
-                telegram.wait_for(1, patience_s=30)
+                telegram.wait_for(1, patience_s=90)
                 with Celery(broker=url) as bells:
                     for _ in range(3):
                         bells.send_task("chatbot.tasks.work")
