@@ -11,6 +11,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -182,12 +183,16 @@ class Hub:
             for told in self._on_merge:
                 told(turn)
 
-    def on_opened(self, told: Callable[[TurnLog], None]) -> None:
+    def on_opened(self, told: Callable[[TurnLog], None]) -> Callable[[], None]:
+        """`told` hears of every answer that begins here. Gives what ends that."""
         self._on_opened.append(told)
+        return partial(self._on_opened.remove, told)
 
-    def on_watched(self, told: Callable[[str], None]) -> None:
-        """`told` hears the conversation whenever somebody begins to watch one that has no answer running here."""
+    def on_watched(self, told: Callable[[str], None]) -> Callable[[], None]:
+        """`told` hears the conversation whenever somebody begins to watch one that has no answer running here. Gives what
+        ends that."""
         self._on_watched.append(told)
+        return partial(self._on_watched.remove, told)
 
     # --- typing ---
     def visitor_types(self, conversation: str, *, here: bool = True) -> None:
@@ -213,9 +218,10 @@ class Hub:
         at = self._typing.get(conversation)
         return 0.0 if at is None else max(0.0, at + TYPING_S - time.monotonic())
 
-    def on_typing(self, told: Callable[[str], None]) -> None:
-        """`told` hears the conversation whenever a visitor of this process types."""
+    def on_typing(self, told: Callable[[str], None]) -> Callable[[], None]:
+        """`told` hears the conversation whenever a visitor of this process types. Gives what ends that."""
         self._on_typing.append(told)
+        return partial(self._on_typing.remove, told)
 
     # --- watchers ---
     def watch(

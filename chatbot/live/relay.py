@@ -72,14 +72,15 @@ class Relay:
         self._following: dict[str, asyncio.Task[None]] = {}
         self._copies: dict[str, _Copy] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._stop_carrying: Callable[[], None] = lambda: None
+        self._hearing: list[Callable[[], None]] = []
 
     def start(self) -> None:
-        self._hub.on_opened(self._opened)
-        self._hub.on_watched(self._watched)
-        self._hub.on_typing(self._visitor_types)
-        loop = asyncio.get_running_loop()
-        self._stop_carrying = broadcast.carry(partial(self._carry, loop))
+        self._hearing = [
+            self._hub.on_opened(self._opened),
+            self._hub.on_watched(self._watched),
+            self._hub.on_typing(self._visitor_types),
+            broadcast.carry(partial(self._carry, asyncio.get_running_loop())),
+        ]
         self._tasks = [
             asyncio.create_task(self._writing(), name="relay writer"),
             asyncio.create_task(self._reading(), name="relay reader"),
@@ -88,7 +89,8 @@ class Relay:
 
     async def stop(self) -> None:
         """A Redis call whose time runs out in the moment it is cancelled swallows the cancellation: then once more."""
-        self._stop_carrying()
+        while self._hearing:
+            self._hearing.pop()()
         running = {*self._tasks, *self._following.values()}
         while running:
             for task in running:

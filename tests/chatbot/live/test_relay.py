@@ -47,10 +47,11 @@ def test_a_relay_whose_cancellation_was_swallowed_still_stops(monkeypatch: pytes
     assert layer.swallowed == 1
 
 
-class Rooms:
-    """A channel layer that keeps what is sent."""
+class Rooms(DeafLayer):
+    """A channel layer that keeps what is sent, and in which nobody speaks."""
 
     def __init__(self) -> None:
+        self.swallowed = 1
         self.sent: list[dict[str, Any]] = []
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
@@ -111,3 +112,23 @@ def test_an_answer_that_is_over_before_it_was_announced_is_not_announced(monkeyp
 
     asyncio.run(hold_first())
     assert rooms.sent == []
+
+
+@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+def test_a_relay_that_was_stopped_tells_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else typing would come back to its own process under the stopped relay's name, after the words themselves."""
+    rooms = Rooms()
+    monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
+
+    async def type_after_a_restart() -> None:
+        hub = Hub()
+        first, second = Relay(hub), Relay(hub)
+        first.start()
+        await first.stop()
+        second.start()
+        hub.visitor_types("cnv_3")
+        await asyncio.sleep(0.05)
+        await second.stop()
+
+    asyncio.run(type_after_a_restart())
+    assert len([sent for sent in rooms.sent if sent["type"] == "visitor.typing"]) == 1
