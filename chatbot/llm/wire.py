@@ -4,8 +4,8 @@ import asyncio
 import email.utils
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -67,7 +67,8 @@ class Reply:
                     return
                 yield piece
                 if pause := pause_s():
-                    await asyncio.sleep(pause)
+                    with _left_to_the_kernel(self.response.stream):
+                        await asyncio.sleep(pause)
         finally:
             watch.stop()
             await pieces.aclose()
@@ -206,6 +207,26 @@ def _sorted(problem: Exception) -> ModelCallFailed | None:
         case httpx.HTTPError() | OSError():
             return ModelCallFailed(errors.TRANSPORT, type(problem).__name__)
     return None
+
+
+@contextmanager
+def _left_to_the_kernel(stream: object) -> Iterator[None]:
+    """Meanwhile what comes gathers in the socket's buffer, and wakes nobody: a token at a time, that costs as much as using it.
+
+    The transport under aiohttp's response is its own public way; only httpx-aiohttp hides the response. Where it is not to be
+    found, what comes gathers in aiohttp's buffer instead.
+    """
+    connection = getattr(getattr(stream, "_aiohttp_response", None), "connection", None)
+    transport = connection.transport if connection else None
+    if transport is None or transport.is_closing() or not transport.is_reading():
+        yield
+        return
+    transport.pause_reading()
+    try:
+        yield
+    finally:
+        if not transport.is_closing():
+            transport.resume_reading()
 
 
 def _new_transport(max_streams: int, ca: str) -> httpx.AsyncBaseTransport:

@@ -1,9 +1,11 @@
 """How often a stream is read: token by token where few run, a few tokens at a time where many do."""
 
 import asyncio
+import time
 from contextlib import aclosing
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from chatbot.llm import errors
 from chatbot.llm.errors import ModelCallFailed
@@ -79,3 +81,54 @@ def test_what_came_before_a_broken_end_in_the_same_piece_is_not_lost(official: L
         asyncio.run(ask())
     assert problem.value.failure is errors.MALFORMED
     assert "".join(said) == "one two"
+
+
+class Resting(Provider):
+    rest_s = 0.2
+
+    def _pause_s(self) -> float:
+        return self.rest_s
+
+
+def test_while_a_stream_rests_nothing_of_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    receive = ResponseHandler.data_received
+    monkeypatch.setattr(
+        ResponseHandler, "data_received", lambda self, data: (reads.append(len(data)), receive(self, data))[1]
+    )
+
+    async def ask(port: int) -> list[str]:
+        async with aclosing(Resting(Profile(base_url=f"http://127.0.0.1:{port}", key="sk-test"))) as provider:
+            return await _pieces(provider)
+
+    with serving(Simulator(first_s=0.01, pause_s=0.02)) as port:
+        pieces = asyncio.run(ask(port))
+    assert "".join(pieces) == f"{WORDS} [1]"
+    assert len([size for size in reads if size]) < 20  # of some forty tokens, each sent alone
+
+
+def test_a_stream_that_rests_can_be_left_at_once(official: Line) -> None:
+    class Asleep(Resting):
+        rest_s = 30.0
+
+    async def leave_and_ask_again() -> float:
+        async with aclosing(Asleep(Profile(base_url=f"http://127.0.0.1:{official.port}", key="sk-test"))) as provider:
+
+            async def read() -> None:
+                async with aclosing(provider.stream(REQUEST)) as events:
+                    async for _ in events:
+                        pass
+
+            reading = asyncio.create_task(read())
+            await asyncio.sleep(0.5)
+            began = time.monotonic()
+            reading.cancel()
+            await asyncio.wait([reading])
+            took = time.monotonic() - began
+            provider.rest_s = 0.0
+            assert await _pieces(provider)
+            return took
+
+    chunk = ChatWording().chunk
+    official.simulator.scripts.append(official.script(chunk("one "), 0.05, chunk("two"), 20.0, chunk("three")))
+    assert asyncio.run(leave_and_ask_again()) < 5.0
