@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import logging
 import time
+import types
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -33,7 +34,7 @@ MOST_TYPING = 1_000
 class Watcher(Protocol):
     """Somebody who sees a conversation: a visitor's socket, an agent's."""
 
-    async def send_live(self, frame: str, turn: str) -> None:
+    def send_live(self, frame: str, turn: str) -> Coroutine[Any, Any, None]:
         """Send one live frame (JSON), of `turn` if it is about one. May take long; the next one waits and is bigger."""
 
     def rung(self, bell: Doorbell) -> None:
@@ -400,22 +401,48 @@ class Hub:
         self._dispatch(place, orjson.dumps(frame).decode(), log.turn)
 
     def _dispatch(self, place: _Watching, frame: str, turn: str = "") -> None:
-        before = place.sending
-
-        async def send() -> None:
-            if before:
-                await asyncio.wait([before])
-            with contextlib.suppress(Exception):  # a socket that is going away; its consumer notices by itself
-                await place.watcher.send_live(frame, turn)
+        """Send, or begin to. A socket with room takes a frame at once, and a task for it would cost more than sending it."""
+        sending = place.watcher.send_live(frame, turn)
+        if before := place.sending:
+            rest = _after(before, sending)
+        else:
+            place.since = time.monotonic()
+            try:
+                rest = _from(sending, sending.send(None))
+            except Exception:  # `StopIteration`: sent; else a socket that is going away, which its consumer notices
+                return
 
         def sent(task: asyncio.Task[None]) -> None:
             if place.sending is task:
                 place.sending = None
 
-        if before is None:
-            place.since = time.monotonic()
-        place.sending = asyncio.create_task(send())
+        place.sending = asyncio.create_task(_quietly(rest))
         place.sending.add_done_callback(sent)
+
+
+async def _after(before: asyncio.Task[None], sending: Coroutine[Any, Any, None]) -> None:
+    try:
+        await asyncio.wait([before])
+    except BaseException:
+        sending.close()
+        raise
+    await sending
+
+
+@types.coroutine
+def _from(sending: Coroutine[Any, Any, None], waits: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine whose first step is done, which waits for `waits`."""
+    try:
+        yield waits
+    except BaseException:
+        sending.close()
+        raise
+    yield from sending.__await__()
+
+
+async def _quietly(rest: Awaitable[None]) -> None:
+    with contextlib.suppress(Exception):  # a socket that is going away; its consumer notices by itself
+        await rest
 
 
 _hub = Hub()

@@ -27,6 +27,7 @@ from conversations.broadcast import GROUP, Doorbell
 logger = logging.getLogger(__name__)
 
 STEP_S = 0.1
+MANY = 40  # answers of a process: from here on, others see them in longer steps
 KEPT_S = 300
 ALIVE_S = 3
 RENEW_S = 1.0
@@ -120,7 +121,7 @@ class Relay:
 
     async def _writing(self) -> None:
         while True:
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(STEP_S if len(self._own) < MANY else 2 * STEP_S)
             if self._own:
                 try:
                     await self._write()

@@ -38,8 +38,8 @@ def test_its_next_frame_is_everything_since_its_offset_and_others_get_theirs_at_
         hub.start()
         hub.watch("cnv", reader)
         hub.watch("cnv", unread)
-        log = hub.open("cnv", "trn", 1)
         unread.reading.clear()
+        log = hub.open("cnv", "trn", 1)
         for word in ("one ", "two ", "three "):
             hub.write(log, word)
             await _settled()
