@@ -16,8 +16,12 @@ _TAGS = {
 _ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
 _SCHEMES = {"http", "https", "mailto", "tel"}
 _MAY_LINK = re.compile(
-    r"\w@\w|\.\w|:\w|//"
+    r"@(?<=\w@)\w|\.\w|:\w|//"
 )  # in nothing else does the search for addresses, which costs most, find one
+_PROSE_LINE = (
+    r"""(?=[^\W\d_]|["'“”‘’(（《「『【¿¡@$€£¥])(?:[^\s`*_~\[\]<>&\\|]++|[ ](?![ \n])|\[\d{1,3}\](?![(:\[]))++"""
+)
+_PROSE = re.compile(rf"{_PROSE_LINE}(?:\n{_PROSE_LINE})*+\n*")  # a paragraph of words and citation marks alone
 _NEWLINE = re.compile(r"\r\n|\r|\n")  # what the parser counts as one; U+2028 and the like are none
 _HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 
@@ -67,6 +71,8 @@ def _later_blocks(text: str) -> list[int]:
 
 @lru_cache(maxsize=1024)
 def _render(text: str) -> str:
+    if not _MAY_LINK.search(text) and _PROSE.fullmatch(text):  # nothing to parse
+        return f"<p>{text.rstrip().replace(chr(10), '<br>' + chr(10))}</p>{chr(10)}"
     return _clean(_parser(links=_MAY_LINK.search(text) is not None).render(text))
 
 

@@ -1,9 +1,13 @@
 """An answer's Markdown on its way to the widget: whatever a document or a model says, nothing in it runs or loads."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chatbot import markdown
 from chatbot.markdown import closed_blocks, render, render_cut
 from tests.attacks import ATTACKS
 
@@ -50,3 +54,20 @@ def test_nothing_that_runs_or_loads_is_left(text: str) -> None:
 def test_nor_when_it_is_cut_anywhere(text: str) -> None:
     for at in range(1, len(text)):
         assert Reader(render_cut(text[:at])).found == []
+
+
+PROSE = """Refunds take five days. 退款 需要 [1] [2](x) [3]: - 1. > # = === + * _a_ `b` @me a@b.cd x.yz :// "so" it's “q” ( ) & ~
+| {x} $5 €5 ^ % \u00a0 \u200b \u2028 \x0b \t"""
+WORDS = st.sampled_from(re.split("[ \n]", PROSE))
+
+
+@given(st.lists(st.tuples(WORDS, st.sampled_from(["", " ", " ", "  ", "\n", "\n\n"])), max_size=12))
+def test_plain_prose_is_rendered_as_the_parser_would(words: list[tuple[str, str]]) -> None:
+    text = "".join(word + gap for word, gap in words)
+    parser = markdown._parser(links=markdown._MAY_LINK.search(text) is not None)
+    assert markdown._render.__wrapped__(text) == markdown._clean(parser.render(text))
+
+
+def test_most_prose_needs_no_parser() -> None:
+    assert markdown._PROSE.fullmatch("Refunds take five working days [1].\n“Sale” items too.\n\n")
+    assert markdown._PROSE.fullmatch("退款需要五个工作日。[2]")
