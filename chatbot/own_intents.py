@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Count, Max
 from django.db.models.signals import post_delete, post_save
 
-from chatbot.intents.classifier import Example
+from chatbot.intents.examples import Example
 from chatbot.intents.recogniser import IntentSet
 from chatbot.models import Intent, IntentExample
 

@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
+from chatbot.intents.examples import OUT_OF_SCOPE, Example
 from chatbot.intents.terms import Row, Terms, TermsTogether, table
 from knowledge.embedding import Encoder
 from knowledge.segment import chinese_share
 
-OUT_OF_SCOPE = ""
 IN_SCOPE_LOSS = 0.05  # of the messages that belong to an intent, how many may be called out of scope
 FOLDS = 5
 MARGIN_SHARPNESS = 4.0
@@ -30,14 +30,6 @@ EMBEDDING_WEIGHT = 0.7
 FEWEST_EXAMPLES = 2  # an intent with fewer is not learnt
 
 Numbers = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A message and the intent it has; intent "" is a message that has none."""
-
-    text: str
-    intent: str
 
 
 @dataclass(frozen=True)

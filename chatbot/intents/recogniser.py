@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.db import connection
 
-from chatbot.intents.classifier import Classifier, Example
+from chatbot.intents.examples import Example
 from chatbot.intents.person import asks_for_person
 from chatbot.turn.values import Intent
 from knowledge.embedding import encoder
+
+if TYPE_CHECKING:
+    from chatbot.intents.classifier import Classifier
 
 SURE_OF_PERSON = 0.75
 LOOK_EVERY_S = 1.0  # how long a process may not know that another changed the examples
@@ -33,7 +37,7 @@ class IntentSet:
     handoffs: frozenset[str]
 
 
-_Trained = tuple[IntentSet, Classifier]
+_Trained = tuple[IntentSet, "Classifier"]
 
 
 class Recogniser:
@@ -62,6 +66,8 @@ class Recogniser:
 
     def prepare(self, workspace: int) -> _Trained:
         """What the workspace defines now, learnt."""
+        from chatbot.intents.classifier import Classifier
+
         version = self._version_of(workspace)
         held = self._trained.get(workspace)
         if held and held[0].version == version:
