@@ -41,7 +41,7 @@ from conversations.services import LineTaken, TurnResult
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_S = 0.9  # with the time that storing takes, at most a second of shown text is ever gone
+CHECKPOINT_S = 0.8  # with the time that storing takes on a busy machine, at most a second of shown text is ever gone
 AGAIN_S, AWAY_S = 0.5, 60.0  # how often, and how long, the record is tried while the database is away
 LOOK_S = 0.2
 HELD_BACK_S = 4.0  # the longest that an answer waits for a visitor who is typing

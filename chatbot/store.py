@@ -27,6 +27,7 @@ HISTORY = 30
 _BOUNDARIES = (Kind.AGENT_JOINED, Kind.BOT_RESUMED)
 _AUTHORS = {Author.VISITOR: VISITOR, Author.BOT: BOT, Author.AGENT: PERSON}
 
+_AGENT = ("agent__display_name", "agent__username")
 
 _TURNS = Rows(
     lambda name: Turn.every.select_related(
@@ -39,6 +40,18 @@ _LATEST = Rows(
         Message.objects.of(workspace)
         .filter(conversation=conversation)
         .select_related("agent", "turn")
+        .only(
+            "workspace",
+            "public_id",
+            "author",
+            "text",
+            "state",
+            "seq",
+            "revises",
+            *_AGENT,
+            "turn__question",
+            "turn__variant",
+        )
         .order_by("-seq")[:HISTORY]
     ),
     workspace=int,

@@ -35,11 +35,14 @@ class Kind(StrEnum):
 
 WITH_MESSAGE = frozenset({Kind.MESSAGE_ADDED, Kind.MESSAGE_EDITED})
 
+_OWN = ("workspace", "public_id", "author", "client_id", "text", "state", "kind", "citations", "created_at", "seq")
+_NAMED = ("turn__public_id", "turn__question__public_id", "revises__public_id")
 _MESSAGES = Rows(
     lambda workspace, conversation, first, last: (
         Message.objects.of(workspace)
         .filter(conversation=conversation, seq__gte=first, seq__lte=last)
         .select_related("agent", "turn__question", "revises")
+        .only(*_OWN, "agent__display_name", "agent__username", "turn__variant", *_NAMED)
     ),
     workspace=int,
     conversation=int,

@@ -1,6 +1,7 @@
 """What the bot is told of a conversation: the newest words, the newest answers, and where people took over."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from chatbot.cache import AnswerCache, MemoryShelf
 from chatbot.moderation.masking import Masker
 from chatbot.turn.prompt import HISTORY_MESSAGES, build_prompt
 from chatbot.turn.values import Answered, Question, Utterance
-from conversations import services
+from conversations import events, services
 from conversations.models import Conversation, Message, Turn
 from conversations.services import TurnResult
 from tests.chatbot.turn.stages import passage, question
@@ -42,6 +43,25 @@ def load(turn: Turn) -> Question:
 
 def words(asked: Question) -> list[str]:
     return [said.text for said in asked.history]
+
+
+def test_nothing_of_a_conversation_is_read_row_by_row(
+    conversation: Conversation, mei: User, django_assert_num_queries: Any
+) -> None:
+    """Only the columns that are needed are read; one that was forgotten would be fetched for every row."""
+    for number in range(4):
+        finish(say(conversation, f"Question {number}?").turn, f"Answer {number}.")
+    services.take_over(conversation_id=conversation.pk, agent=mei)
+    services.reply(conversation_id=conversation.pk, agent=mei, text="I am Mei.", client_id="1")
+    services.hand_back(conversation_id=conversation.pk, agent=mei)
+    asked = say(conversation, "Refunds?")
+    edited = edit(conversation, asked.message, "Returns?")
+    with django_assert_num_queries(4):
+        assert len(store._load_turn(edited.public_id).question.history) > 10
+    conversation.refresh_from_db()
+    with django_assert_num_queries(2):
+        views = events.read(conversation)
+    assert {view.message.author for view in views if view.message} == {"visitor", "bot", "agent"}
 
 
 class TestEdits:
