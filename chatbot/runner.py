@@ -299,7 +299,7 @@ class Runner:
             logger.exception("turn failed", extra={"turn": loaded.public_id})
             return self._failed(loaded, record, written, "internal")
         assert outcome is not None
-        if rest := outcome.text.removeprefix(written):
+        if rest := rest_of(outcome.text, written):
             self._live.write(log, rest)
         return _result(outcome)
 
@@ -376,6 +376,13 @@ def _fields(record: Record, log: TurnLog, began: float) -> dict[str, object]:
     if log.first_at is not None:
         fields["first_text_ms"] = round((log.first_at - began) * 1000)
     return fields
+
+
+def rest_of(text: str, written: str) -> str:
+    """What is to be shown of a whole answer after what was written of it: where the answer was cut, it lacks the white space
+    that stood there. One that is another altogether replaces what was shown when it is stored."""
+    written = written if text.startswith(written) else written.rstrip()
+    return text[len(written) :] if text.startswith(written) else ""
 
 
 def no_room(asked: str, inbox: Inbox) -> TurnResult:
