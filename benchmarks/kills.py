@@ -343,7 +343,8 @@ class Run:
             if turn not in kept:
                 continue
             if not shown.startswith(kept[turn].rstrip()) and not kept[turn].startswith(shown.rstrip()):
-                self.measured.broken.append(f"kill {number}: the record holds another text than was shown: {turn}")
+                told = f"kill {number}: the record holds another text than was shown: {turn}"
+                self.measured.broken.append(f"{told}: {kept[turn]!r} and {shown!r}")
             lost = max(0, len(shown) - len(kept[turn])) / TELLS
             self.measured.lost.append(lost)
             if lost > MOST_LOST_S:
