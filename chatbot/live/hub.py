@@ -408,9 +408,12 @@ class Hub:
         else:
             place.since = time.monotonic()
             try:
-                rest = _from(sending, sending.send(None))
-            except Exception:  # `StopIteration`: sent; else a socket that is going away, which its consumer notices
+                waits = sending.send(None)
+            except StopIteration:  # sent
                 return
+            except Exception:  # a socket that is going away; its consumer notices by itself
+                return
+            rest = _from(sending, waits)
 
         def sent(task: asyncio.Task[None]) -> None:
             if place.sending is task:

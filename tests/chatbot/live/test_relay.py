@@ -114,7 +114,6 @@ def test_an_answer_that_is_over_before_it_was_announced_is_not_announced(monkeyp
     assert rooms.sent == []
 
 
-@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
 def test_a_relay_that_was_stopped_tells_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else typing would come back to its own process under the stopped relay's name, after the words themselves."""
     rooms = Rooms()
