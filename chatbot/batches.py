@@ -100,7 +100,9 @@ def resume(batch: Batch, *, off_peak: bool, at_once: int) -> None:
     rows = Batch.objects.of(batch.workspace_id).filter(pk=batch.pk)
     with transaction.atomic():
         rows.update(off_peak=off_peak, at_once=at_once)
-        _job(batch).filter(status=Job.Status.DEAD).update(status=Job.Status.QUEUED, ended_at=None, attempts=0)
+        _job(batch).filter(status=Job.Status.DEAD).update(
+            status=Job.Status.QUEUED, ended_at=None, attempts=0, failures=0
+        )
         _job(batch).filter(status=Job.Status.QUEUED).update(run_at=timezone.now())
         transaction.on_commit(leases.ring)
 

@@ -90,7 +90,7 @@ def deliver_message(job: Job) -> None:
     except RetryLater:
         raise
     except Exception as problem:
-        if isinstance(problem, GiveUp) or job.attempts >= leases.MAX_ATTEMPTS:
+        if isinstance(problem, GiveUp) or (leases.is_last_failure(job) and not leases.is_outage(problem)):
             Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.FAILED)
         raise
     Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.SENT)

@@ -23,9 +23,17 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 7.0  # with a sweep each second, a killed worker's job is free in eight; a database may be away for five
 RENEWALS = 4  # in the time of a lease
-MAX_ATTEMPTS = 8
-MAX_DEATHS = 25  # a job that kills its worker takes others with it, who are not to blame
+MAX_FAILURES = 8
+MAX_DEATHS = 25  # a job that kills its worker, or the database, takes others with it, who are not to blame
 RETRY_CAP_S = 300.0
+OUTAGE_S = 2.0
+OUTAGE_STATES = (
+    "08",
+    "40",
+    "53",
+    "55",
+    "57",
+)  # classes of SQLSTATE: connection, rollback, resources, not ready, operator
 AGAIN_S, AWAY_S = 0.5, 30.0  # how often, and how long, a database that is away is tried
 
 Handler = Callable[[Job], None]
@@ -139,19 +147,37 @@ def _run(job: Job, handler: Handler) -> None:
     try:
         handler(job)
     except RetryLater as later:
-        _retry(job, later.after_s, str(later), attempts=job.attempts - 1)
+        _retry(job, later.after_s, str(later), attempts=job.attempts - 1, failures=job.failures)
     except GiveUp as reason:
         logger.warning("job given up", extra={"job": job.public_id, "kind": job.kind})
         _end(job, Job.Status.DEAD, error=str(reason))
     except Exception as problem:  # the last line of every task: the row must say what happened
-        logger.exception("job failed", extra={"job": job.public_id, "kind": job.kind, "attempt": job.attempts})
-        if job.attempts >= MAX_ATTEMPTS:
-            _end(job, Job.Status.DEAD, error=f"{type(problem).__name__}: {problem}")
+        words = f"{type(problem).__name__}: {problem}"
+        if is_outage(problem):  # no fault of the job's: only `MAX_DEATHS` counts it
+            logger.warning("job put off", extra={"job": job.public_id, "kind": job.kind, "problem": words})
+            _retry(job, OUTAGE_S, words, attempts=job.attempts, failures=job.failures)
+            return
+        logger.exception("job failed", extra={"job": job.public_id, "kind": job.kind, "failure": job.failures + 1})
+        if is_last_failure(job):
+            _end(job, Job.Status.DEAD, error=words)
         else:
-            after_s = min(RETRY_CAP_S, 2.0**job.attempts)
-            _retry(job, after_s, f"{type(problem).__name__}: {problem}", attempts=job.attempts)
+            after_s = min(RETRY_CAP_S, 2.0 ** (job.failures + 1))
+            _retry(job, after_s, words, attempts=job.attempts, failures=job.failures + 1)
     else:
         _end(job, Job.Status.DONE)
+
+
+def is_last_failure(job: Job) -> bool:
+    """Whether a failure now is one too many: the job is given up."""
+    return job.failures + 1 >= MAX_FAILURES
+
+
+def is_outage(problem: BaseException) -> bool:
+    """Whether it is the database that failed, and not what was asked of it: away, restarting, full, or in others' way."""
+    if not isinstance(problem, (OperationalError, InterfaceError)):
+        return False
+    state = getattr(problem.__cause__, "sqlstate", None)  # SQLite has none, nor has a connection that broke off
+    return state is None or state.startswith(OUTAGE_STATES)
 
 
 def _end(job: Job, status: Job.Status, error: str = "") -> None:
@@ -162,7 +188,7 @@ def _end(job: Job, status: Job.Status, error: str = "") -> None:
     )
 
 
-def _retry(job: Job, after_s: float, error: str, attempts: int) -> None:
+def _retry(job: Job, after_s: float, error: str, *, attempts: int, failures: int) -> None:
     _surely(
         lambda: Job.every.filter(pk=job.pk, leased_by=job.leased_by, status=Job.Status.RUNNING).update(
             status=Job.Status.QUEUED,
@@ -170,6 +196,7 @@ def _retry(job: Job, after_s: float, error: str, attempts: int) -> None:
             lease_until=None,
             leased_by="",
             attempts=attempts,
+            failures=failures,
             error=error,
         )
     )

@@ -120,6 +120,7 @@ class Job(OwnedByWorkspace):
     status = models.CharField(_("status"), max_length=8, choices=Status.choices, default=Status.QUEUED)
     run_at = models.DateTimeField(_("not before"), default=timezone.now)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    failures = models.PositiveSmallIntegerField(_("failures"), default=0)
     lease_until = models.DateTimeField(_("lease until"), null=True)
     leased_by = models.CharField(_("leased by"), max_length=80, blank=True)
     progress = models.JSONField(_("progress"), default=dict)

@@ -8,5 +8,5 @@ from workspace.models import Job
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "status", "attempts", "run_at", "error")
+    list_display = ("kind", "status", "attempts", "failures", "run_at", "error")
     list_filter = ("kind", "status")

@@ -346,7 +346,7 @@ class TestSignedWebhook:
         shop.credentials = shop.credentials | {"secrets": ["whsec_not base64!"]}
         shop.save()
         self.ask(shop)
-        for _ in range(leases.MAX_ATTEMPTS):
+        for _ in range(leases.MAX_FAILURES):
             work_as_if_it_were_time()
         assert (delivery_job(shop).status, bot_message(shop).delivery) == (Job.Status.DEAD, Message.Delivery.FAILED)
 

@@ -4,8 +4,9 @@ import sys
 import threading
 import time
 
+import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from workspace import leases
@@ -89,7 +90,7 @@ def test_a_job_that_keeps_failing_is_given_up_and_kept(workspace: Workspace) -> 
     def fail(_: Job) -> None:
         raise ValueError("no luck")
 
-    for _ in range(leases.MAX_ATTEMPTS):
+    for _ in range(leases.MAX_FAILURES):
         Job.every.update(run_at=timezone.now())
         assert leases.run_next({"test": fail})
     job.refresh_from_db()
@@ -103,10 +104,62 @@ def test_waiting_is_not_failing(workspace: Workspace) -> None:
     def later(_: Job) -> None:
         raise RetryLater(0, "busy")
 
-    for _ in range(leases.MAX_ATTEMPTS + 3):
+    for _ in range(leases.MAX_FAILURES + 3):
         assert leases.run_next({"test": later})
     job.refresh_from_db()
     assert (job.status, job.attempts) == (Job.Status.QUEUED, 0)
+
+
+def outage(state: str | None) -> OperationalError:
+    """As Django raises what psycopg says."""
+    problem = OperationalError("terminating connection")
+    problem.__cause__ = psycopg.OperationalError()
+    problem.__cause__.sqlstate = state
+    return problem
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "problem", [outage(None), outage("57P01"), outage("53300"), outage("40001"), InterfaceError("closed")]
+)
+def test_a_database_that_fails_is_no_failure_of_the_job(workspace: Workspace, problem: Exception) -> None:
+    job = enqueue(workspace)
+
+    def hit(_: Job) -> None:
+        raise problem
+
+    for times in range(1, leases.MAX_FAILURES + 3):
+        Job.every.update(run_at=timezone.now())
+        assert leases.run_next({"test": hit})
+        job.refresh_from_db()
+        assert (job.status, job.failures, job.attempts) == (Job.Status.QUEUED, 0, times)
+        assert job.run_at > timezone.now()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("problem", [ProgrammingError("no such column"), outage("42P01"), ConnectionError("not ours")])
+def test_what_was_asked_of_it_is(workspace: Workspace, problem: Exception) -> None:
+    job = enqueue(workspace)
+
+    def fail(_: Job) -> None:
+        raise problem
+
+    assert leases.run_next({"test": fail})
+    job.refresh_from_db()
+    assert job.failures == 1
+
+
+@pytest.mark.django_db
+def test_deaths_of_workers_are_no_failures(workspace: Workspace) -> None:
+    job = enqueue(workspace)
+    Job.every.filter(pk=job.pk).update(status="running", attempts=leases.MAX_FAILURES + 5, lease_until=timezone.now())
+
+    def fail(_: Job) -> None:
+        raise ValueError("no luck")
+
+    assert leases.run_next({"test": fail})
+    job.refresh_from_db()
+    assert (job.status, job.failures) == (Job.Status.QUEUED, 1)
 
 
 @pytest.mark.django_db
