@@ -1,4 +1,4 @@
-"""What intents are learnt from. Apart from the classifier, since scikit-learn takes seconds to load and few processes learn."""
+"""What intents are learnt from."""
 
 from dataclasses import dataclass
 

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from workspace.chinese import simplified
+
 _PEOPLE = (
     r"(?:human|person|people|agent|operator|representative|rep|someone|somebody|staff|employee|advisor|adviser|"
     r"manager|supervisor)"
@@ -40,5 +42,5 @@ _UNLESS = re.compile(
 
 def asks_for_person(text: str) -> bool:
     """Whether the message asks to be put through to a person."""
-    text = unicodedata.normalize("NFKC", text)
+    text = simplified(unicodedata.normalize("NFKC", text))
     return _ASK.search(text) is not None and _UNLESS.search(text) is None

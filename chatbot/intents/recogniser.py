@@ -4,19 +4,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from django.db import connection
 
+from chatbot.intents.classifier import Classifier, classifier_for
 from chatbot.intents.examples import Example
 from chatbot.intents.person import asks_for_person
 from chatbot.turn.values import Intent
 from knowledge.embedding import encoder
-
-if TYPE_CHECKING:
-    from chatbot.intents.classifier import Classifier
+from workspace.chinese import simplified
 
 SURE_OF_PERSON = 0.75
 LOOK_EVERY_S = 1.0  # how long a process may not know that another changed the examples
@@ -37,7 +35,7 @@ class IntentSet:
     handoffs: frozenset[str]
 
 
-_Trained = tuple[IntentSet, "Classifier"]
+_Trained = tuple[IntentSet, Classifier]
 
 
 class Recogniser:
@@ -53,21 +51,20 @@ class Recogniser:
         self._lock = threading.Lock()
 
     def recognise(self, workspace: int, text: str) -> Intent:
-        """Blocking; training takes seconds the first time. After a change the old examples serve until the new are learnt."""
+        """Blocking; learning takes seconds where nobody has learnt yet. After a change the old examples serve until the new are
+        learnt."""
         if asks_for_person(text):  # before anything that may be slow, or not there
             held = self._trained.get(workspace)
             key = next(iter(sorted(held[0].handoffs)), HANDOFF) if held else HANDOFF
             return Intent(key, SURE_OF_PERSON, wants_person=True)
         intents, classifier = self._ready(workspace)
-        prediction = classifier.predict(text)
+        prediction = classifier.predict(simplified(text))
         if prediction.intent in intents.handoffs and prediction.confidence >= SURE_OF_PERSON:
             return Intent(prediction.intent, prediction.confidence, wants_person=True)
         return Intent(prediction.intent, prediction.confidence, reply=intents.replies.get(prediction.intent, {}))
 
     def prepare(self, workspace: int) -> _Trained:
         """What the workspace defines now, learnt."""
-        from chatbot.intents.classifier import Classifier
-
         version = self._version_of(workspace)
         held = self._trained.get(workspace)
         if held and held[0].version == version:
@@ -76,7 +73,8 @@ class Recogniser:
             held = self._trained.get(workspace)
             if not held or held[0].version != version:
                 intents = self._load(workspace)
-                held = intents, Classifier(intents.examples, encoder(), self._cache)
+                plain = [replace(example, text=simplified(example.text)) for example in intents.examples]
+                held = intents, classifier_for(plain, encoder(), self._cache)
                 self._trained[workspace] = held
             return held
 

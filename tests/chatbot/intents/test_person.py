@@ -35,6 +35,9 @@ from chatbot.intents.recogniser import IntentSet, Recogniser
         "我想跟真人说话",
         "帮我安排一下人工处理",
         "需要人工",
+        "轉人工",
+        "幫我轉接真人",
+        "不想跟機器人聊，找個人來",
     ],
 )
 def test_this_asks_for_a_person(text: str) -> None:
@@ -56,6 +59,7 @@ def test_this_asks_for_a_person(text: str) -> None:
         "需要多少人工成本？",
         "你们用人工智能吗？",
         "不用转人工",
+        "不用轉人工",
         "人工客服几点上班？",
         "需要人工草坪吗",
     ],
