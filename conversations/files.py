@@ -7,6 +7,9 @@ from pathlib import PurePosixPath
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.utils import timezone
 
 from conversations import events
@@ -79,6 +82,12 @@ def read_file(row: Attachment) -> bytes:
     """The bytes of a file, opened. Raises `FileNotFoundError` or `CannotUnseal`."""
     with default_storage.open(row.path) as sealed:
         return keyring().open_bytes(sealed.read(), _place(row.workspace_id, row.public_id))
+
+
+@receiver(post_delete, sender=Attachment)
+def forget(instance: Attachment, **kwargs: object) -> None:
+    """With a row, also that of a deleted conversation, its bytes go, once that is certain."""
+    transaction.on_commit(lambda: default_storage.delete(instance.path))
 
 
 def _keep(

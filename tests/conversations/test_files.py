@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from PIL import Image
 
-from conversations import events, files
-from conversations.models import Attachment, Conversation, Inbox
+from conversations import events, files, services
+from conversations.models import Attachment, Contact, Conversation, Inbox
 from conversations.pictures import NotAccepted, examine
 from workspace.keys import CannotUnseal
 
@@ -103,3 +103,24 @@ class TestAddFile:
         conversation.inbox.refresh_from_db()
         with pytest.raises(files.FilesOff):
             self.add(conversation, b"text", client_id="off")
+
+
+@pytest.mark.django_db
+def test_with_its_conversation_a_file_is_gone_from_the_disk_too(
+    inbox: Inbox, django_capture_on_commit_callbacks
+) -> None:
+    contact = Contact.objects.of(inbox.workspace_id).create(inbox=inbox)
+    conversation = services.open_conversation(inbox=inbox, contact=contact)
+    row = files.add_file(conversation=conversation, client_id="one", name="a.txt", data=b"order 4711")
+    with django_capture_on_commit_callbacks(execute=False):
+        conversation.delete()
+    assert default_storage.exists(row.path), "not before it is certain"
+    row = files.add_file(
+        conversation=services.open_conversation(inbox=inbox, contact=contact),
+        client_id="two",
+        name="b.txt",
+        data=b"order 4712",
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        contact.delete()
+    assert not default_storage.exists(row.path)
