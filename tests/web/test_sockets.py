@@ -106,6 +106,16 @@ def test_a_bad_frame_is_named_in_the_visitors_language_and_the_line_stays(
         assert visit.next("event")["message"]["text"] == "still here"
 
 
+@pytest.mark.parametrize("live", [{"turn": 5}, {"turn": "trn_x", "at": -1}, {"turn": "trn_x", "at": "0"}])
+def test_a_bad_hello_is_named_before_anything_is_welcome(
+    address: str, waiting: Conversation, live: dict[str, object]
+) -> None:
+    with Visit(address, waiting) as visit:
+        visit.send(type="hello", after=0, token=visit.token, live=live)
+        assert visit.next()["code"] == "malformed"
+        visit.hello()
+
+
 def test_a_message_sent_twice_is_stored_once(address: str, waiting: Conversation) -> None:
     with Visit(address, waiting) as visit:
         visit.hello()

@@ -57,6 +57,9 @@ class WidgetSocket(Socket):
             raise BadFrame
         self.language = text_of(frame, "language", 12) or "en"
         self.after = number_of(frame, "after")
+        live = frame.get("live")
+        held = live if isinstance(live, dict) else {}
+        turn, at = text_of(held, "turn", 40), number_of(held, "at")
         try:
             visitor = read_visitor_token(self._token(frame), inbox=self.inbox)
             self.conversation = await cross(_conversation_of, visitor, runner().turns())
@@ -64,13 +67,10 @@ class WidgetSocket(Socket):
             await self.say_error("session")
             await self.close(CLOSE_SESSION)
             return
-        live = frame.get("live") if isinstance(frame.get("live"), dict) else {}
         await self.say(type="welcome", conversation=self.conversation.public_id, status=self.conversation.status)
         await self.catch_up()
         self._over.append(await cross(last_ended, self.conversation))
-        hub().watch(
-            self.conversation.public_id, self, turn=text_of(live or {}, "turn", 40), at=number_of(live or {}, "at")
-        )
+        hub().watch(self.conversation.public_id, self, turn=turn, at=at)
         hub().doubt(self.conversation.public_id)  # what was announced between reading and watching
 
     async def say_text(self, frame: dict[str, Any]) -> None:
