@@ -17,7 +17,7 @@ from chatbot.provider_check import explain
 from chatbot.runner import runner
 from chatbot.web.access import member_page
 from chatbot.web.errors import sentence
-from chatbot.web.pages.names import intent_names, language_name, source_name
+from chatbot.web.pages.names import intent_names, language_name, passage_names, source_name
 from chatbot.web.pages.thread import event_context
 from conversations import events, services
 from conversations.models import Author, Conversation, Message, Status, Turn
@@ -28,6 +28,7 @@ from workspace.roles import Action
 ROWS = 100
 VIEWS = ("waiting", "running", "resolved")
 PREVIEW_CHARACTERS = 90
+MOST_PASSAGES = 5  # of a turn, beside the thread
 
 
 @require_GET
@@ -200,12 +201,17 @@ def _about_context(conversation: Conversation) -> dict[str, Any]:
         .order_by("-pk")[:3]
     )
     names = intent_names(conversation.workspace_id)
+    shown = [passage["id"] for turn in turns for passage in turn.passages[:MOST_PASSAGES]]
+    titles = passage_names(conversation.workspace_id, shown)
     return {
         "turns": [
             {
                 "row": turn,
                 "intent": names.get(turn.intent, turn.intent),
                 "source": source_name(turn.source),
+                "passages": [
+                    passage | {"name": titles.get(passage["id"], "")} for passage in turn.passages[:MOST_PASSAGES]
+                ],
                 "failures": {code: explain(code) for code in turn.flags.get("model_failures", ())},
             }
             for turn in turns

@@ -1,9 +1,12 @@
 """Names of intents, languages, sources, and of what models are asked for, as a person reads them."""
 
+from collections.abc import Sequence
+
 from django.utils.translation import get_language, get_language_info, gettext_noop
 from django.utils.translation import gettext as _
 
 from chatbot.models import Intent
+from knowledge.models import Chunk, Document, Entry
 from workspace.models import Workspace
 
 SOURCES = {
@@ -51,6 +54,17 @@ def language_name(code: str) -> str:
         return str(get_language_info(code)["name_translated"])
     except KeyError:
         return code
+
+
+def passage_names(workspace: Workspace | int, ids: Sequence[str]) -> dict[str, str]:
+    """By public id: the question of a FAQ entry, or where a passage stands. What was deleted has none."""
+    alive = Document.objects.of(workspace).filter(deleted_at__isnull=True)
+    entries = Entry.objects.of(workspace).filter(public_id__in=ids, document__in=alive)
+    chunks = Chunk.objects.of(workspace).filter(public_id__in=ids, document__in=alive)
+    return dict(entries.values_list("public_id", "question")) | {
+        chunk: " · ".join(filter(None, (title, heading)))
+        for chunk, title, heading in chunks.values_list("public_id", "document__title", "heading")
+    }
 
 
 def source_name(source: str) -> str:
