@@ -1,11 +1,10 @@
 """The bot's own sentences: the owner's wording where there is one, else ours, in the visitor's language."""
 
-from collections.abc import Mapping
-
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, override
 
 from chatbot.turn.values import InboxView, Intent
+from workspace.wordings import pick, texts_in
 
 TEXTS: dict[str, str] = {
     "greeting": gettext_noop("Hello! How can I help you?"),
@@ -46,13 +45,8 @@ class OwnerReplies:
 
     def say(self, key: str, language: str, **values: str) -> str:
         own = pick(self._inbox.texts.get(key, {}), language)
-        with override("zh-hans" if language == "zh" else "en"):
+        with override(texts_in(language)):
             text = own or _(TEXTS[key])
         for name, value in values.items():
             text = text.replace(f"%({name})s", value)
         return text
-
-
-def pick(wordings: Mapping[str, str], language: str) -> str:
-    """The wording in a language; English serves for those that have none."""
-    return wordings.get(language) or wordings.get("en") or ""

@@ -220,6 +220,7 @@ DEEPSEEK_IDLE_S = env.number("DEEPSEEK_IDLE_TIMEOUT", 20)
 DEEPSEEK_TOTAL_S = env.number("DEEPSEEK_TOTAL_TIMEOUT", 120)
 DEEPSEEK_MAX_STREAMS = env.integer("DEEPSEEK_MAX_CONCURRENCY", 200)
 
+NEW_VISITORS_A_MINUTE = env.integer("BATON_NEW_VISITORS_A_MINUTE", 30)  # from one address; see chatbot.web.newcomers
 MAX_ANSWERS = env.integer("BATON_MAX_ANSWERS", 200)  # that one process writes at a time; see chatbot.admission
 
 # --- knowledge -------------------------------------------------------------------------------------------------------

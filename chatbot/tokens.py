@@ -1,10 +1,13 @@
-"""Signed tokens (HS256): who a visitor is, and who we are to a model gateway."""
+"""Signed tokens: who a visitor is, and who we are to a model gateway (HS256); whom a site vouches for (HS256 or RS256)."""
 
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.conf import settings
 
 ALGORITHM = "HS256"
@@ -12,6 +15,7 @@ VISITOR_DAYS = 30
 CLIENT_TOKEN_S = 24 * 3600
 CLIENT_BACKDATE_S = 30  # a verifier whose clock is behind refuses a token from the future
 LONGEST_SUBJECT = 200
+SMALLEST_RSA_BITS = 2048
 _AUDIENCE = "baton/visitor"
 
 
@@ -71,14 +75,19 @@ def read_visitor_token(token: str, *, inbox: str) -> Visitor:
     return visitor
 
 
-def read_identity(token: str, *, secret: str, inbox: str) -> Identity:
-    """Whom a site vouches for: HS256 with the inbox's identity secret, ``aud`` the inbox's id, ``exp`` and ``sub`` required.
+def read_identity(token: str, *, secret: str | None, public_key: str, inbox: str) -> Identity:
+    """Whom a site vouches for: HS256 with the inbox's identity secret, or RS256 with the private key of its public one;
+    ``aud`` the inbox's id, ``exp`` and ``sub`` required. The token chooses between the two, never what a key is used for.
 
-    Raises `BadToken`, whatever is wrong with it.
+    Raises `BadToken`, whatever is wrong with it, also where the inbox has no such key.
     """
     try:
+        algorithm = str(jwt.get_unverified_header(token).get("alg"))
+        key = {ALGORITHM: secret, "RS256": public_key}.get(algorithm)
+        if not key:
+            raise BadToken
         claims = jwt.decode(
-            token, secret, algorithms=[ALGORITHM], audience=inbox, options={"require": ["aud", "sub", "exp"]}
+            token, key, algorithms=[algorithm], audience=inbox, options={"require": ["aud", "sub", "exp"]}
         )
         name, email = claims.get("name") or "", claims.get("email") or ""
         if not isinstance(name, str) or not isinstance(email, str) or not 0 < len(claims["sub"]) <= LONGEST_SUBJECT:
@@ -86,6 +95,15 @@ def read_identity(token: str, *, secret: str, inbox: str) -> Identity:
     except (jwt.PyJWTError, KeyError, TypeError, ValueError):
         raise BadToken from None
     return Identity(claims["sub"], name[:200], email[:200])
+
+
+def is_rsa_public_key(text: str) -> bool:
+    """Whether `text` is a public RSA key in PEM of 2,048 bits and more. A private one is not."""
+    try:
+        key = load_pem_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, RSAPublicKey) and key.key_size >= SMALLEST_RSA_BITS
 
 
 def client_token(client_id: str, secret: str, *, now: int) -> str:

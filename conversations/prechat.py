@@ -14,6 +14,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
 from conversations.models import Contact
+from workspace.wordings import pick
 
 KINDS = ("text", "email", "tel", "choice")
 AUTOCOMPLETE = {"name": "name", "email": "email", "phone": "tel"}
@@ -138,4 +139,4 @@ def _is_wording(value: Any) -> bool:
 
 
 def _wording(value: Mapping[str, str], language: str) -> str:
-    return value.get(language) or value.get("en") or value.get("zh") or ""
+    return pick(value, language) or value.get("zh") or ""

@@ -14,6 +14,7 @@ from chatbot.admin.owned import OwnedAdmin
 from chatbot.contrast import readable_accent
 from chatbot.moderation.policy import DEFAULTS, Policy
 from chatbot.replies import TEXTS
+from chatbot.tokens import is_rsa_public_key
 from conversations.hours import BadHours, check_hours
 from conversations.models import Inbox
 from conversations.prechat import BadForm, check_form
@@ -29,6 +30,12 @@ WIDGET_TEXTS = {
     "suggestions": _("Questions to begin with, one a line, at most five."),
 }
 POLICIES = [(Policy.OFF, _("off")), (Policy.NOTE, _("note")), (Policy.BLOCK, _("block"))]
+
+
+GENERAL = (
+    "workspace", "name", "kind", "language", "active", "collections", "allowed_domains", "accent", "position",
+    "hours", "form", "strict", "takes_files", "takes_speech", "asks_rating",
+)  # fmt: skip
 
 
 class InboxForm(ModelForm):
@@ -58,13 +65,20 @@ class InboxForm(ModelForm):
         ),
     )
     forget_identity_secret = forms.BooleanField(label=_("forget the identity secret"), required=False)
+    identity_public_key = forms.CharField(
+        label=_("identity public key"),
+        required=False,
+        max_length=4_000,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "placeholder": "-----BEGIN PUBLIC KEY-----"}),
+        help_text=_(
+            "Instead of a secret: the public RSA key (PEM, 2,048 bits or more) of the private one that your site signs with "
+            "(RS256)."
+        ),
+    )
 
     class Meta:
         model = Inbox
-        fields: ClassVar = [
-            "workspace", "name", "kind", "language", "active", "collections", "allowed_domains", "accent", "position",
-            "hours", "form", "strict", "takes_files", "asks_rating",
-        ]  # fmt: skip
+        fields: ClassVar = [*GENERAL, "identity_public_key"]
 
     def clean_hours(self) -> Any:
         value = self.cleaned_data["hours"] or {}
@@ -81,6 +95,14 @@ class InboxForm(ModelForm):
         except BadForm as problem:
             raise forms.ValidationError(str(problem)) from None
         return value
+
+    def clean_identity_public_key(self) -> str:
+        pem: str = self.cleaned_data["identity_public_key"].strip()
+        if pem and not is_rsa_public_key(pem):
+            raise forms.ValidationError(
+                _("This is not a public RSA key of 2,048 bits or more: it begins with -----BEGIN PUBLIC KEY-----.")
+            )
+        return pem
 
     def clean_accent(self) -> str:
         """An accent on which white cannot be read is darkened, and that is said."""
@@ -152,9 +174,12 @@ class InboxAdmin(OwnedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         shown = ("public_id", "snippet") if obj and obj.kind == Inbox.Kind.WIDGET else ("public_id", "webhook_address")
         return [
-            (None, {"fields": [*InboxForm.Meta.fields, *(shown if obj else ())]}),
+            (None, {"fields": [*GENERAL, *(shown if obj else ())]}),
             (_("Credentials"), {"fields": ["new_credentials"]}),
-            (_("Signed-in visitors"), {"fields": ["new_identity_secret", "forget_identity_secret"]}),
+            (
+                _("Signed-in visitors"),
+                {"fields": ["new_identity_secret", "forget_identity_secret", "identity_public_key"]},
+            ),
             (_("Moderation"), {"fields": [f"moderation_{category}" for category in DEFAULTS]}),
             (
                 _("The bot's own sentences"),

@@ -3,6 +3,8 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, override
 
+from workspace.wordings import texts_in
+
 SENTENCES: dict[str, str] = {
     "empty": gettext_noop("Please type a message first."),
     "too_long": gettext_noop("This message is too long: at most 8,000 characters. It is still in the text box."),
@@ -48,5 +50,5 @@ def sentence(code: str, language: str | None = None, **values: str) -> str:
     text = SENTENCES.get(code, SENTENCES["internal"])
     if language is None:
         return _(text) % values if values else _(text)
-    with override("zh-hans" if language.lower().startswith("zh") else "en"):
+    with override(texts_in(language)):
         return _(text) % values if values else _(text)

@@ -78,8 +78,17 @@ class Inbox(OwnedByWorkspace):
         help_text=_("a sentence of a language model is shown only after it was held against its sources"),
     )
     takes_files = models.BooleanField(_("visitors may send files"), default=True)
+    takes_speech = models.BooleanField(
+        _("visitors may dictate"),
+        default=False,
+        help_text=_(
+            "A microphone beside the text box, where the visitor's browser can turn speech into text. Most browsers send the "
+            "sound to their maker for that; nothing of it comes here."
+        ),
+    )
     asks_rating = models.BooleanField(_("ask for a rating at the end"), default=True)
     identity_secret = SealedTextField(_("identity secret"), null=True, blank=True)
+    identity_public_key = models.TextField(_("identity public key"), default="", blank=True)
     credentials = SealedJSONField(_("credentials"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 

@@ -1,6 +1,4 @@
-// Baton's one script line: a launcher in a shadow root and, on the first click, the conversation in an iframe of ours.
-// It needs `script-src` and `frame-src` of the chat server and nothing else; it stores nothing before the visitor's first
-// words. What `window.Baton` can do, with its types, is in baton.d.ts.
+// Baton's one script line: a launcher and, on the first click, the conversation in an iframe. See baton.d.ts, docs/widget.md.
 (() => {
   const script = document.currentScript;
   if (!script || customElements.get("baton-chat")) return;
@@ -11,8 +9,10 @@
   const memory = `baton:${inbox}`;
   let language = wish || page.lang || navigator.language || "en";
   const words = () =>
-    /^zh/i.test(language)
-      ? ["打开聊天", "关闭聊天", "在线客服", "条未读"]
+    /^zh.*-(hant|tw|hk|mo)/i.test(language)
+      ? ["開啟聊天", "關閉聊天", "線上客服", "則未讀"]
+      : /^zh/i.test(language)
+        ? ["打开聊天", "关闭聊天", "在线客服", "条未读"]
       : ["Open chat", "Close chat", "Customer service chat", "unread"];
 
   const css = `
@@ -98,7 +98,7 @@
   const load = () => {
     if (frame) return;
     const src = `${origin}/widget/${inbox}/?language=${encodeURIComponent(language)}${rtl ? "&dir=rtl" : ""}`;
-    frame = add("iframe", { src, allow: "clipboard-write", hidden: "" }, root);
+    frame = add("iframe", { src, allow: "clipboard-write; microphone", hidden: "" }, root);
     draw();
   };
   const draw = () => {

@@ -13,10 +13,11 @@ from conversations import services
 from conversations.models import Contact, Conversation, Inbox, Message
 from tests.pages.test_widget import HostPage
 from tests.serving import serving
+from workspace.chinese import simple_character
 from workspace.models import User
 
 STATIC = Path(__file__).parents[2] / "static"
-LAZY = {"identify.js", "reason.js", "form.js", "queue.js", "files.js", "rating.js", "card.js", "theme.js"}
+LAZY = {"speech.js", "identify.js", "reason.js", "form.js", "queue.js", "files.js", "rating.js", "card.js", "theme.js"}
 SECRET = "a secret of the shop that is long enough"
 
 
@@ -291,6 +292,14 @@ def test_another_language_needs_no_reload(page: Page, shop, console) -> None:
     said = frame.locator("[data-words]").evaluate_all(words)
     assert len([text for text in said if re.search(r"[\u4e00-\u9fff]", text)]) > 15
     assert [text for text in said if re.search(r"[A-Za-z]{3}", re.sub("JPEG|PNG|WebP|PDF", "", text))] == []
+    page.evaluate("Baton.setLocale('zh-TW')")
+    expect(frame.locator("#queue")).to_contain_text("目前沒有客服線上")
+    expect(frame.get_by_role("textbox", name="輸入訊息")).to_be_visible()
+    expect(frame.locator("html")).to_have_attribute("lang", "zh-Hant")
+    expect(launcher(page)).to_have_attribute("aria-label", "關閉聊天")
+    said = "".join(frame.locator("[data-words]").evaluate_all(words))
+    assert [character for character in said if simple_character(character) != character]
+    assert [character for character in said if character in "关闭输输语这们连访问"] == []
     page.evaluate("Baton.setLocale('en')")
     expect(frame.locator("#queue")).to_contain_text("Nobody is at the desk")
     expect(frame.locator(".message.visitor")).to_have_count(1)

@@ -13,7 +13,6 @@ from django.utils.translation import override
 from chatbot.management.workspaces import add_workspace_argument, chosen_workspace
 from chatbot.provider_check import explain
 from chatbot.providers import close_providers
-from chatbot.replies import pick
 from chatbot.trial_question import stream_question
 from chatbot.turn.values import Answered, Delta, Outcome, TurnFailed
 from chatbot.web.errors import sentence
@@ -21,6 +20,7 @@ from chatbot.wiring import READING_PACE, Record
 from conversations.services import MAX_TEXT
 from knowledge import services
 from workspace.models import Workspace
+from workspace.wordings import pick, texts_in
 
 LABELS = {
     "extractive": {"en": "Quoted from the documents", "zh": "摘自文档原文"},
@@ -101,7 +101,7 @@ class Command(BaseCommand):
 
     def _explain(self, codes: list[str], language: str) -> None:
         """What was wrong with the models that were asked in vain."""
-        with override("zh-hans" if language == "zh" else "en"):
+        with override(texts_in(language)):
             for code in codes:
                 self._write(textwrap.fill(f"{code}: {explain(code)}", 100, initial_indent="  ", subsequent_indent="  "))
                 self._write("\n")

@@ -25,22 +25,23 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from chatbot.markdown import render as render_markdown
-from chatbot.replies import pick
 from chatbot.tokens import BadToken, Visitor, read_identity, read_visitor_token, visitor_token
 from chatbot.web.errors import sentence
+from chatbot.web.newcomers import newcomers
 from chatbot.web.visitor_cookie import clear_visitor_cookie, cookie_name, set_visitor_cookie
 from chatbot.web.widget_texts import widget_texts
 from conversations import identity, prechat, services
 from conversations.models import Contact, Conversation, Inbox, Message
 from conversations.pictures import ACCEPTED
 from knowledge.models import Chunk, Document
+from workspace.wordings import pick, texts_in
 
 LOADER_SECONDS = 600
 MAX_BODY = 16_384
 MOST_SUGGESTIONS = 5
 MOST_LEFT_AN_HOUR = 60
 FORM_ID = "form"
-LANGUAGES = {"en": "en", "zh": "zh-hans"}
+LANGUAGES = ("en", "zh")
 
 
 @require_GET
@@ -107,6 +108,10 @@ def session(request: HttpRequest, inbox: str) -> HttpResponse:
         if checked.wrong and person is None:
             wrong = {key: sentence(f"form_{problem}", language) for key, problem in checked.wrong.items()}
             return JsonResponse({"code": "form", "text": sentence("form", language), "wrong": wrong}, status=400)
+        if person is None and not newcomers().may_come(request.META.get("REMOTE_ADDR", "")):
+            answer = _refused("rate", 429, language)
+            answer.headers["Retry-After"] = "60"
+            return answer
         if person is None:
             contact = services.new_contact(inbox=found, language=language)
         else:
@@ -228,8 +233,9 @@ def _language(request: HttpRequest, inbox: Inbox) -> str:
     """The page's wish, else the browser's, else the inbox's."""
     for wish in (request.GET.get("language", ""), request.headers.get("Accept-Language", ""), inbox.language):
         for part in wish.split(","):
-            if known := LANGUAGES.get(part.strip().lower()[:2]):
-                return known
+            tag = part.split(";")[0].strip()
+            if tag[:2].lower() in LANGUAGES:
+                return texts_in(tag)
     return "en"
 
 
@@ -278,6 +284,7 @@ def _panel(
             "accent": found.accent,
             "longest": services.MAX_TEXT,
             "files": {"most": settings.VISITOR_FILE_MAX_BYTES, "kinds": list(ACCEPTED)} if found.takes_files else None,
+            "speech": found.takes_speech,
             "rates": found.asks_rating,
             **_wordings(found, language),
         }
@@ -285,6 +292,7 @@ def _panel(
             "inbox": found,
             "config": config,
             "language": language,
+            "tag": language.replace("-h", "-H"),
             "standalone": standalone,
             "rtl": request.GET.get("dir") == "rtl",
             "given": given or {},
@@ -300,14 +308,13 @@ def _panel(
 
 def _wordings(found: Inbox, language: str) -> dict[str, Any]:
     """What the widget says, in the active language; the owner's own words go first."""
-    short = language[:2]
-    suggested = pick(found.texts.get("suggestions", {}), short).splitlines()
+    suggested = pick(found.texts.get("suggestions", {}), language).splitlines()
     return {
         "texts": widget_texts(),
-        "greeting": pick(found.texts.get("greeting", {}), short) or _("Hello! How can I help you?"),
-        "disclaimer": pick(found.texts.get("disclaimer", {}), short),
+        "greeting": pick(found.texts.get("greeting", {}), language) or _("Hello! How can I help you?"),
+        "disclaimer": pick(found.texts.get("disclaimer", {}), language),
         "suggestions": [line.strip() for line in suggested if line.strip()][:MOST_SUGGESTIONS],
-        "form": prechat.fields_in(found.form, short),
+        "form": prechat.fields_in(found.form, language),
     }
 
 
@@ -323,10 +330,12 @@ def _asked(request: HttpRequest) -> dict[str, Any] | None:
 
 
 def _person(found: Inbox, token: Any) -> identity.Person | None:
-    if not found.identity_secret or not isinstance(token, str) or not token:
+    if not isinstance(token, str):
         return None
     try:
-        known = read_identity(token, secret=found.identity_secret, inbox=found.public_id)
+        known = read_identity(
+            token, secret=found.identity_secret, public_key=found.identity_public_key, inbox=found.public_id
+        )
     except BadToken:
         return None
     return identity.Person(known.subject, known.name, known.email)
@@ -363,8 +372,8 @@ def _many_messages_left(found: Inbox) -> bool:
     return left.count() >= MOST_LEFT_AN_HOUR
 
 
-def _refused(code: str, status: int) -> JsonResponse:
-    return JsonResponse({"code": code, "text": sentence(code)}, status=status)
+def _refused(code: str, status: int, language: str | None = None) -> JsonResponse:
+    return JsonResponse({"code": code, "text": sentence(code, language)}, status=status)
 
 
 @lru_cache(maxsize=2)

@@ -32,7 +32,7 @@ export class Composer {
       }
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
-      this.#send();
+      this.form.requestSubmit();
     });
     this.box.addEventListener("input", () => {
       this.#measure();

@@ -9,7 +9,7 @@ import { relabel, say } from "./words.js";
 const config = worded(JSON.parse(/** @type {HTMLElement} */ (document.getElementById("config")).textContent || "{}"));
 const session = new Session(config);
 
-/** What the server has not confirmed yet, by client id: frames that are sent again until it does. @type {Map<string, any>} */
+/** What the server has not confirmed yet, by client id, to be sent again. @type {Map<string, any>} */
 const outbox = new Map();
 /** What the page says about the visit. @type {Record<string, string | number> | null} */
 let context = null;
@@ -79,6 +79,7 @@ if (/^#[\da-f]{6}$/i.test(config.accent)) document.documentElement.style.setProp
 view.greet();
 if (session.known) connect();
 else openForm();
+if (config.speech) import("./speech.js").then(({ dictate }) => dictate(config, composer, view));
 catchFiles(config, async (chosen) => !asking() && (await files()).add(chosen));
 addEventListener("message", (event) => {
   if (event.source !== parent || event.source === window || event.data?.baton !== 1) return;

@@ -25,7 +25,7 @@ export class Queue {
 
   /** What a person would say about the wait. @param {any} place @returns {string} */
   words(place) {
-    const joined = this.config.language === "zh-hans" ? "" : " ";
+    const joined = this.config.language.startsWith("zh") ? "" : " ";
     const opens = place.opens_at && !place.open ? say(this.config, "opens", { when: moment(this.config, place.opens_at) }) : "";
     const stands = place.place > 1 ? say(this.config, "place", { n: place.place }) : say(this.config, "next");
     const wait = place.wait_s ? say(this.config, "wait", { n: Math.max(1, Math.round(place.wait_s / 60)) }) : "";

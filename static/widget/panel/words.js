@@ -1,4 +1,4 @@
-// The panel's texts. An element remembers which text it shows, so that another language needs no reload.
+// The panel's texts. An element remembers its own, so that another language needs no reload.
 import { localise } from "../../shared/times.js";
 
 /** @typedef {{texts: Record<string, string>, language: string}} Worded */
@@ -32,7 +32,7 @@ export function put(config, element, key, values = {}, attribute = "text") {
 
 /** Say everything anew, in the language of `config`. @param {Worded} config @param {ParentNode} [root] */
 export function relabel(config, root = document) {
-  document.documentElement.lang = config.language === "zh-hans" ? "zh-Hans" : "en";
+  document.documentElement.lang = tag(config);
   for (const element of root.querySelectorAll("[data-words]")) {
     const held = JSON.parse(element.getAttribute("data-words") || "{}");
     for (const [attribute, [key, values]] of Object.entries(held)) show(config, element, attribute, key, values);
@@ -47,9 +47,12 @@ function show(config, element, attribute, key, values) {
   else element.setAttribute(attribute, text);
 }
 
+/** @param {Worded} config */
+const tag = (config) => config.language.replace("-h", "-H");
+
 /** A moment as people say it. @param {Worded} config @param {string} at ISO 8601 */
 export function moment(config, at) {
-  return new Intl.DateTimeFormat(config.language === "zh-hans" ? "zh-Hans" : "en", {
+  return new Intl.DateTimeFormat(tag(config), {
     weekday: "long",
     hour: "2-digit",
     minute: "2-digit",

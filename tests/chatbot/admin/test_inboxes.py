@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from django.test import Client
 
 from conversations.models import Inbox
@@ -92,3 +94,33 @@ def test_the_lines_for_the_site_carry_its_look_and_a_way_without_javascript(offi
         in page
     )
     assert f"/chat/{inbox.public_id}/" in page
+
+
+def pem(bits: int, *, private: bool = False) -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    if private:
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def test_a_public_key_is_kept_shown_and_taken_away(office: Client, inbox: Inbox) -> None:
+    key = pem(2048)
+    assert save(office, inbox, identity_public_key=f"\n{key}\n") == ""
+    assert inbox.identity_public_key == key.strip()
+    assert key.strip() in office.get(f"/admin/conversations/inbox/{inbox.pk}/change/").content.decode()
+    assert save(office, inbox, identity_public_key="") == ""
+    assert inbox.identity_public_key == ""
+
+
+@pytest.mark.parametrize("wrong", ["a small one", "a private one", "of another kind", "no key"])
+def test_what_is_no_good_public_key_is_refused(office: Client, inbox: Inbox, wrong: str) -> None:
+    elliptic = ec.generate_private_key(ec.SECP256R1()).public_key()
+    keys = {
+        "a small one": pem(1024),
+        "a private one": pem(2048, private=True),
+        "of another kind": elliptic.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+        "no key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+    }
+    assert "public RSA key" in save(office, inbox, identity_public_key=keys[wrong])
+    inbox.refresh_from_db()
+    assert inbox.identity_public_key == ""
