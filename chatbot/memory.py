@@ -22,6 +22,7 @@ from conversations.memory import Exchange, Reach, Said
 from conversations.models import Author, Conversation, Recollection, Summary
 from knowledge.embedding import EncoderUnavailable, encoder, question_vector
 from knowledge.traces import Trace, leave, scores
+from workspace.chinese import simplified
 from workspace.keys import CannotUnseal
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def recall(question: Question, *queries: str) -> Earlier:
         for each in memory.summaries(reach)
         if each.source == Summary.Source.MODEL or each.conversation_id != reach.conversation
     )
-    personal = bool(recalled) and _PERSONAL.search(question.text) is not None
+    personal = bool(recalled) and _PERSONAL.search(simplified(question.text)) is not None
     told = _told(question.text, found[0], words) if personal else ""
     return Earlier(gists, tuple(exchange for _, exchange in recalled), personal, told)
 

@@ -23,7 +23,7 @@ from chatbot.live.log import TurnLog
 from chatbot.replies import OwnerReplies
 from chatbot.store import LoadedTurn
 from chatbot.turn.answer import answer
-from chatbot.turn.language import ByScript
+from chatbot.turn.language import answer_language
 from chatbot.turn.values import (
     Answered,
     AskedBack,
@@ -387,7 +387,7 @@ def rest_of(text: str, written: str) -> str:
 
 def no_room(asked: str, inbox: Inbox) -> TurnResult:
     """What a visitor is told whose question is one too many. Blocking."""
-    language = ByScript().detect(asked, inbox.language)
+    language = answer_language(asked, (), inbox.language)
     text = OwnerReplies(store.view_inbox(inbox)).say(BUSY, language)
     return TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": BUSY, "language": language})
 

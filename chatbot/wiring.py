@@ -181,8 +181,8 @@ class _Languages(ByScript):
     def __init__(self, record: Record) -> None:
         self._record = record
 
-    def detect(self, text: str, fallback: str) -> str:
-        self._record.language = super().detect(text, fallback)
+    def answers_in(self, question: Question) -> str:
+        self._record.language = super().answers_in(question)
         return self._record.language
 
 

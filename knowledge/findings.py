@@ -22,6 +22,7 @@ from knowledge.models import Chunk, Collection, Entry, Finding, Version
 from knowledge.publishing import alive_chunks, cached_vectors, live_version, text_hash
 from knowledge.segment import legs
 from workspace import audit, leases
+from workspace.chinese import simplified
 
 FINDINGS_JOB = "look_for_findings"
 
@@ -151,7 +152,7 @@ def _differ(one: str, two: str) -> bool:
     mine, yours = _figures(one), _figures(two)
     if not (mine <= yours or yours <= mine):
         return True
-    return (_NEGATED.search(one) is None) != (_NEGATED.search(two) is None)
+    return (_NEGATED.search(simplified(one)) is None) != (_NEGATED.search(simplified(two)) is None)
 
 
 def _figures(text: str) -> frozenset[str]:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import Stemmer
 
+from workspace.chinese import simplified
+
 UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
 _RUN = re.compile(rf"(?P<unspaced>[{UNSPACED}]+)|(?P<word>[^\W_{UNSPACED}]+)")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -41,9 +43,9 @@ class Legs(NamedTuple):
 
 
 def legs(text: str) -> Legs:
-    """Cut `text` for search; the same cut serves documents and questions."""
+    """Cut `text` for search; the same cut serves documents and questions, in both scripts of Chinese."""
     cut = Legs([], [], [])
-    for run, unspaced in _runs(fold(text)):
+    for run, unspaced in _runs(simplified(fold(text))):
         if unspaced:
             pieces = (_words(run), [a + b for a, b in pairwise(run)] or [run], run)
             for leg, tokens in zip(cut, pieces, strict=True):

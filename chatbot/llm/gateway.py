@@ -23,7 +23,7 @@ _PATHS = (
     "choices.0.delta.content", "choices.0.text", "choices.0.message.content", "output.text", "data.text", "delta", "text",
     "content", "result",
 )  # fmt: skip
-_LANGUAGE_TAGS = {"zh": "zh-CN", "en": "en-US"}
+_LANGUAGE_TAGS = {"zh": "zh-CN", "zh-hant": "zh-TW", "en": "en-US"}
 
 
 class GatewayText:

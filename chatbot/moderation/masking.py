@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from workspace.chinese import simplified
+
 _DIGIT = "0-9０-９"
 _GAP = r"[\s\-·.]?"
 _NOT_INSIDE = rf"(?<![A-Za-z{_DIGIT}])"
@@ -127,7 +129,7 @@ class Masker:
 
     def _replace(self, kind: _Kind, match: re.Match[str]) -> str:
         value = match.group()
-        if kind.heeds_labels and _HARMLESS_BEFORE.search(match.string[: match.start()]):
+        if kind.heeds_labels and _HARMLESS_BEFORE.search(simplified(match.string[: match.start()])):
             return value
         if not kind.holds(value):
             return value

@@ -1,8 +1,8 @@
 """Finding listed words in text, also while the text is still being written.
 
 Chinese terms are looked for in the text's Chinese characters and letters alone, so that spaces, dots and invisible
-characters put between them do not hide a term. Alphabetic terms match whole words, a single space standing for any run
-of separators.
+characters put between them do not hide a term; Traditional ones are looked for as Simplified ones. Alphabetic terms match
+whole words, a single space standing for any run of separators.
 """
 
 import re
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from workspace.chinese import simple_character
 
 WORDS = Path(__file__).parent / "words"
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -171,7 +173,9 @@ def _fold_character(character: str) -> str | None:
     """The letters, digits and ideographs a character stands for; "": a separator; None: it is as if it were not there."""
     if unicodedata.category(character) in {"Cf", "Mn"}:
         return None  # invisible, or an accent on what came before
-    return "".join(part for part in unicodedata.normalize("NFKD", character).casefold() if part.isalnum())
+    return "".join(
+        part for part in unicodedata.normalize("NFKD", simple_character(character)).casefold() if part.isalnum()
+    )
 
 
 def _ends_in_word(text: str, folded: _Folded, before: str) -> bool:

@@ -26,7 +26,7 @@ from chatbot.turn.values import (
 
 async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outcome, None]:
     """Yield `Delta` while the answer is written, and last the `Outcome`. Raises `TurnFailed`."""
-    language = on.languages.detect(question.text, question.inbox.language)
+    language = on.languages.answers_in(question)
 
     intent = await on.intents.classify(question.text, language)
     if intent.wants_person:

@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 
 from chatbot.turn.sentences import split_sentences
 from chatbot.turn.values import Passage
+from workspace.chinese import simplified
 
 ALIKE = 0.6  # of two sentences' words are the same: they say the same thing
 LEAST_WORDS = 4
@@ -32,7 +33,7 @@ _Statement = tuple[frozenset[str], frozenset[str], bool]
 def _statements(text: str) -> list[_Statement]:
     """By sentence that could clash: its words without figures, its figures, whether it denies."""
     found = []
-    for sentence in split_sentences(text):
+    for sentence in split_sentences(simplified(text)):
         denies = _NEGATED.search(sentence) is not None
         figures = frozenset(figure.replace(",", "") for figure in _FIGURE.findall(sentence))
         words = _words(_NEGATED.sub(" ", sentence))

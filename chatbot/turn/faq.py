@@ -11,6 +11,7 @@ import unicodedata
 from chatbot.turn.gate import cite
 from chatbot.turn.query import leans
 from chatbot.turn.values import Answered, Query, Retrieved
+from workspace.chinese import simplified
 
 NEAR = 0.86  # the score of a visitor's words and the entry's question
 LEAD = 0.06  # over the next entry
@@ -37,5 +38,5 @@ def same_words(query: Query, retrieved: Retrieved) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Words without what stands between them: neither punctuation nor width nor case makes another question."""
-    return _BESIDE_WORDS.sub("", unicodedata.normalize("NFKC", text).lower())
+    """Words without what stands between them: neither punctuation nor width, case or script makes another question."""
+    return _BESIDE_WORDS.sub("", simplified(unicodedata.normalize("NFKC", text).lower()))

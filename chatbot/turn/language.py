@@ -1,7 +1,13 @@
-"""Which language a message is in, from its script. A text without letters does not tell."""
+"""Which language a message is in, from its script, and which one to answer in. A text without letters does not tell."""
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+
+from chatbot.turn.values import VISITOR, Question
+from workspace.chinese import is_simplified, is_traditional
+
+TRADITIONAL = "zh-hant"  # "zh" is Chinese in Simplified characters, or in words that look the same in both
 
 _SCRIPTS = (
     ("zh", re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")),
@@ -24,7 +30,13 @@ class ByScript:
     All Latin-script text is called ``en``: texts and prompts then name "the language of the question".
     """
 
+    def answers_in(self, question: Question) -> str:
+        """The language of the question; its script, where the words do not tell, is that of what was said before."""
+        said = (before.text for before in reversed(question.history) if before.author == VISITOR)
+        return answer_language(question.text, said, question.inbox.language)
+
     def detect(self, text: str, fallback: str) -> str:
+        """The language of `text` as an ISO 639 code ("zh", "en", …); that of `fallback` when the text does not tell."""
         words: Counter[str] = Counter()
         for code, script in _SCRIPTS:
             found = script.findall(text)
@@ -37,3 +49,15 @@ class ByScript:
         if words["zh"] and words["zh"] >= words["en"]:
             return "zh"
         return words.most_common(1)[0][0]
+
+
+def answer_language(text: str, said: Iterable[str], fallback: str) -> str:
+    """What `text` is to be answered in: "zh-hant", or as `ByScript.detect`. `said`: what else the visitor wrote, newest first."""
+    if (language := ByScript().detect(text, fallback)) != "zh":
+        return language
+    for words in (text, *said):
+        if is_traditional(words):
+            return TRADITIONAL
+        if is_simplified(words):
+            return language
+    return TRADITIONAL if fallback.lower() == TRADITIONAL else language

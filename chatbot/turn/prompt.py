@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from chatbot.turn.language import TRADITIONAL
 from chatbot.turn.seams import Privacy
 from chatbot.turn.sentences import up_to_last_sentence
 from chatbot.turn.tokens import estimate_tokens
@@ -57,6 +58,7 @@ _BOUNDARY = {
 }
 LANGUAGES = {
     "zh": "Simplified Chinese (简体中文)",
+    TRADITIONAL: "Traditional Chinese (繁體中文)",
     "en": "English",
     "ja": "Japanese",
     "ko": "Korean",

@@ -3,6 +3,7 @@
 import re
 
 from chatbot.turn.values import VISITOR, Query, Question
+from workspace.chinese import simplified
 
 EARLIER_TURNS = 3
 RELATED_FROM, RELATED_TO = 0.1, 0.3
@@ -38,4 +39,4 @@ def joins(text: str, related: float) -> float:
 
 
 def leans(text: str) -> bool:
-    return len(_WORD.findall(text)) < SHORT_WORDS or _LEANS_BACK.search(text) is not None
+    return len(_WORD.findall(text)) < SHORT_WORDS or _LEANS_BACK.search(simplified(text)) is not None

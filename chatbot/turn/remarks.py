@@ -4,6 +4,7 @@ import re
 from enum import IntEnum
 
 from chatbot.turn.sentences import split_sentences
+from workspace.chinese import simplified
 
 
 class Weight(IntEnum):
@@ -37,6 +38,7 @@ _EMPTY = re.compile(
 
 def weigh(sentence: str) -> Weight:
     """What kind of sentence a visitor's is."""
+    sentence = simplified(sentence)
     if not _SAYS.search(sentence) or _EMPTY.match(sentence):
         return Weight.NOTHING
     if _ASKS.search(sentence):

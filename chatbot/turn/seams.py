@@ -20,8 +20,8 @@ from chatbot.turn.values import (
 
 
 class Languages(Protocol):
-    def detect(self, text: str, fallback: str) -> str:
-        """The language of `text` as an ISO 639 code ("zh", "en", …); `fallback` when the text does not tell."""
+    def answers_in(self, question: Question) -> str:
+        """What to answer in: an ISO 639 code ("zh", "en", …), or "zh-hant" for Traditional Chinese."""
 
 
 class Intents(Protocol):

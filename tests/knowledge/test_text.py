@@ -36,6 +36,10 @@ class TestSegmenting:
     def test_width_and_case_do_not_matter(self) -> None:
         assert legs("ＧＡＬＥ　Ｃ４０") == legs("gale c40")
 
+    def test_both_scripts_of_chinese_are_cut_alike(self) -> None:
+        assert legs("軟體更新後檔案不見了") == legs("软件更新后文件不见了")
+        assert "后" in legs("皇后").singles
+
     def test_an_empty_or_wordless_text_has_no_tokens(self) -> None:
         assert not any(legs(""))
         assert not any(legs("！？… 🙂"))

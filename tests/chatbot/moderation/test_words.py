@@ -3,10 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opencc import OpenCC
 
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.policy import DEFAULTS, MOODS, Policy
 from chatbot.moderation.rules import WordRules, _fold_any, _fold_plain, shipped_terms
+from workspace.chinese import traditional
 
 OFFENCES = [
     (category, term)
@@ -34,6 +36,24 @@ def test_each_policy_does_what_it_says(category: str, term: str) -> None:
     offence = block.offence(text, "")
     assert offence
     assert offence[1] == category
+
+
+CHINESE = [
+    (category, term)
+    for category, terms in sorted(shipped_terms().items())
+    for term in terms
+    if traditional(term) != term
+]
+
+
+def test_a_term_is_found_in_both_scripts() -> None:
+    """Also where the list holds it in one only, and wherever the text is cut while it is written."""
+    rules = WordRules(shipped_terms())
+    assert len(CHINESE) > 20
+    for _, term in CHINESE:
+        text = f"啊{''.join(OpenCC('s2t').convert(each) for each in term)}啊"
+        assert [(hit.start, hit.end) for hit in rules.find(text)], text
+        assert rules.safe_length(text[:2]) == 1, text
 
 
 @pytest.mark.parametrize(("category", "term"), [row for row in OFFENCES if row[0] in MOODS])

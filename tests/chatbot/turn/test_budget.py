@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatbot.moderation.masking import Masker
@@ -39,6 +39,7 @@ def question_part(prompt: Prompt) -> str:
     return prompt.request[prompt.request.rindex("Answer in: ") :]
 
 
+@settings(deadline=None)
 @given(prompts(), st.integers(0, 12_000))
 def test_a_fitted_prompt_is_within_its_room_and_has_the_whole_of_rules_and_question(prompt: Prompt, room: int) -> None:
     try:
@@ -56,6 +57,7 @@ def test_a_fitted_prompt_is_within_its_room_and_has_the_whole_of_rules_and_quest
     assert fitted.question == prompt.question
 
 
+@settings(deadline=None)
 @given(prompts(), st.integers(0, 12_000))
 def test_what_is_left_is_the_best_of_each_as_it_was_and_stands_in_the_request(prompt: Prompt, room: int) -> None:
     try:
@@ -77,6 +79,7 @@ def test_what_is_left_is_the_best_of_each_as_it_was_and_stands_in_the_request(pr
     )
 
 
+@settings(deadline=None)
 @given(prompts(), st.lists(st.integers(0, 12_000), min_size=2, max_size=6))
 def test_less_room_never_brings_back_what_more_room_had_to_leave_out(prompt: Prompt, rooms: list[int]) -> None:
     kept = []
@@ -90,6 +93,7 @@ def test_less_room_never_brings_back_what_more_room_had_to_leave_out(prompt: Pro
         assert all(b <= a for a, b in zip(more, less, strict=True))
 
 
+@settings(deadline=None)
 @given(prompts())
 def test_what_is_remembered_keeps_to_its_share_a_line_each(prompt: Prompt) -> None:
     assert sum(estimate_tokens(line) for line in prompt.earlier) <= EARLIER_TOKENS

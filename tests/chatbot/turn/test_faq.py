@@ -35,6 +35,7 @@ def test_it_passes_the_same_rules_as_any_other_answer() -> None:
 def test_what_the_encoder_does_not_understand_must_be_the_very_words() -> None:
     entry = passage("七天。", score=1.0, phrasing="退款多久到账？")
     assert faq_answer(Query("退款 多久到账"), Retrieved((entry,), understood=0.2))
+    assert faq_answer(Query("退款多久到賬"), Retrieved((entry,), understood=0.2))
     assert faq_answer(Query("退货多久到账"), Retrieved((entry,), understood=0.2)) is None
 
 
