@@ -62,7 +62,7 @@ def passage_names(workspace: Workspace | int, ids: Sequence[str]) -> dict[str, s
     entries = Entry.objects.of(workspace).filter(public_id__in=ids, document__in=alive)
     chunks = Chunk.objects.of(workspace).filter(public_id__in=ids, document__in=alive)
     return dict(entries.values_list("public_id", "question")) | {
-        chunk: " · ".join(filter(None, (title, heading)))
+        chunk: heading if heading.startswith(title) else " · ".join(filter(None, (title, heading)))
         for chunk, title, heading in chunks.values_list("public_id", "document__title", "heading")
     }
 
