@@ -1,8 +1,11 @@
 """Whether a sentence of an answer has a source: figures, addresses, and words."""
 
+from collections.abc import Callable
+from string import ascii_lowercase
+
 import pytest
 
-from chatbot.turn.support import Sources
+from chatbot.turn.support import CLAIM_WORDS, SHARED, SHARED_UNSPACED, Sources
 
 ENGLISH = Sources(
     (
@@ -55,3 +58,89 @@ def test_chinese_is_judged_by_pairs_of_characters_and_spelled_numbers() -> None:
     assert CHINESE.support("抱歉，我没有找到关于礼品包装的相关资料。")
     assert not CHINESE.support("退款需要 15 个工作日到账。")
     assert not CHINESE.support("本店的旗舰咖啡机采用钛合金锅炉，并支持蓝牙连接手机应用。")
+
+
+def test_traditional_chinese_is_held_against_simplified_sources() -> None:
+    assert CHINESE.share("未拆封的磨豆機在收到後可以退貨。") == CHINESE.share("未拆封的磨豆机在收到后可以退货。") > 0.9
+    assert CHINESE.support("對不起，禮品包裝與蝕刻服務暫無任何資料。")
+    assert not CHINESE.support("本店的旗艦咖啡機採用鈦合金鍋爐，並支援藍牙連接手機應用。")
+
+
+def words(count: int) -> str:
+    return " ".join([letter * length for length in (3, 4) for letter in ascii_lowercase][:count])
+
+
+def pairs(count: int) -> str:
+    return "".join(chr(0x3041 + n) for n in range(count + 1))
+
+
+@pytest.mark.parametrize(("text", "limit"), [(words, SHARED), (pairs, SHARED_UNSPACED)])
+def test_a_source_has_as_many_of_a_sentences_words_as_the_limit_says(text: Callable[[int], str], limit: float) -> None:
+    least = round(50 * limit)
+    for count in (least - 1, least):
+        sources = Sources([text(count)])
+        assert sources.share(text(50)) == count / 50
+        assert sources.support(text(50)) is (count >= least)
+
+
+def test_what_sources_share_with_a_sentence_is_not_added_up() -> None:
+    sources = Sources(words(50).split())
+    assert sources.share(words(10)) == 1 / 10
+    assert not sources.support(words(10))
+
+
+def test_a_short_sentence_is_not_judged_by_its_words() -> None:
+    assert Sources(["refunds"]).support(words(CLAIM_WORDS - 1))
+    assert not Sources(["refunds"]).support(words(CLAIM_WORDS))
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("Refunds take fifteen days.", "Refunds take 15 days."),
+        ("It weighs twenty-four kilos.", "It weighs 24 kilos."),
+        ("Up to two hundred guests.", "Up to 200 guests."),
+        ("退款需要十五个工作日，最多三十天。", "退款需要 15 个工作日，最多 30 天。"),
+        ("本店成立于二〇一八年，有一百二十名员工。", "本店成立于 2018 年，有 120 名员工。"),
+        ("兩三天內出貨", "2 到 3 天內出貨"),
+        ("Versand 4,90 €, ab 1.500 € frei.", "Shipping is 4.90 euros, free from 1,500 euros."),
+        ("The fee is $30.", "The fee is $30.00."),
+        ("Unpaid is 12.580,20.", "Unpaid is 12,580.20."),
+        ("Open until 31 December 2026.", "营业至 2026.12.31。"),
+        ("It ends on 5th of May.", "It ends on 05/5."),
+        ("From 9 am to 5 pm.", "From 9:00 to 17:00."),
+        ("周一至周五 9:00-18:30", "Monday to Friday, 9 am to 6:30 pm"),
+        ("续航 10,000 公里", "续航 1 万公里"),
+        ("about 1.5 million users", "about 1.5 million users, or 1,500,000"),
+        ("The flat has 57 square metres.", "The flat has 57 m²."),
+        ("57 m²", "57 m2"),
+    ],
+)
+def test_a_figure_may_be_written_in_another_way(source: str, sentence: str) -> None:
+    assert Sources([source]).support(sentence)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("Refunds take fifteen days.", "Refunds take 50 days."),
+        ("退款需要十五天。", "退款需要 5 天。"),
+        ("三十天", "3 天"),
+        ("Shipping is 4.90.", "Shipping is 490."),
+        ("It costs 1.50.", "It costs 150."),
+        ("续航 1 万公里", "续航 100 公里"),
+        ("From 9 am to 5 pm.", "From 9:00 to 18:00."),
+        ("You may return it.", "You may return it 5 times."),
+    ],
+)
+def test_another_figure_is_another_figure(source: str, sentence: str) -> None:
+    assert not Sources([source]).support(sentence)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["3. ", "**3.** ", "### 3. ", "- 3) ", "3.", "3、", "（3）", "③ ", "Step 3: ", "步骤 3：", "方法3：", "Option 3: "],
+)
+def test_the_number_of_a_list_item_is_no_figure(mark: str) -> None:
+    assert ENGLISH.support(f"{mark}Print it")
+    assert not ENGLISH.support(f"{mark}Print 77")
