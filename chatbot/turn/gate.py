@@ -147,7 +147,7 @@ class Gate:
         """How much of `text` may be shown: up to the end of a sentence without support, or where strict up to its start."""
         begun, whole_text, start = len(self._sentence), self._sentence + text, 0
         for end in finished_at(whole_text, whole=whole, since=begun):
-            if not sources.support(whole_text[start : end + 1]):
+            if not sources.support(whole_text[start:end]):
                 self._unsupported = True
                 return max(0, (start if self._strict else end) - begun)
             start = end

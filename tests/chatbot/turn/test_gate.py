@@ -137,6 +137,15 @@ def test_a_sentence_without_a_source_is_marked_ends_the_answer_and_the_model_and
     assert [citation.n for citation in outcome.citations] == [1]
 
 
+def test_a_sentence_is_judged_without_the_beginning_of_the_next() -> None:
+    """Whose first figure is not a figure of this one: 30 has no 3 in it."""
+    sources = Sources(("[1] 退货与换货\n退货：45 天内。换货：30 天内。",))
+    text = "订单可在 45 天内退货。30 天内可换货。"
+    for strict in (False, True):
+        for pieces in ((text,), tuple(text), ("订单可在 45 天内退货。3", "0 天内可换货。")):
+            assert "".join(release(pieces, sources=sources, strict=strict)[0]) == text
+
+
 def test_where_strict_it_is_never_shown() -> None:
     released, gate, model = release(INVENTED, sources=Sources(SOURCES), strict=True)
     assert "".join(released).rstrip() == "Refunds take 7 days. [1]".removesuffix(" [1]")
