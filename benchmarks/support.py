@@ -1,8 +1,8 @@
 """What limits of the support check stop: invented sentences, and, wrongly, true ones.
 
-    python benchmarks/support.py FOLDER... [--sample N] [--joined]
+    python benchmarks/support.py [FOLDER...] [--sample N] [--joined]
 
-A folder is one of two kinds:
+A folder is one of two kinds; by itself it is mtrag_un of the test data:
 
 - mtrag_un (conversations.jsonl, qrels.tsv, corpus.jsonl.gz), English: the answers that people wrote to answerable questions,
   on which nothing else is measured. Their sources are the passages they were written from and what was said before.
@@ -44,6 +44,7 @@ from chatbot.turn.sentences import finished_at  # noqa: E402
 from knowledge.ingest.chunk import chunk  # noqa: E402
 from workspace.chinese import simplified  # noqa: E402
 
+DATA = Path(os.environ.get("BATON_DATA", ROOT.parent / "shared" / "data"))
 AIM = 0.01  # of the true sentences may be marked, no more
 CLAIMS = (4, 6, 8)
 LIMITS = [n / 100 for n in range(61)]
@@ -90,7 +91,7 @@ class Judged:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("folders", type=Path, nargs="*", default=[DATA / "mtrag_un"])
     parser.add_argument("--sample", type=int, default=6_000, help="sentences of a language at most")
     parser.add_argument("--joined", action="store_true", help="all sources as one, so that their words add up")
     options = parser.parse_args()
