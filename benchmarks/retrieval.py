@@ -8,6 +8,7 @@ drawn as language draws them (Zipf), vectors in clusters, so that both legs have
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -35,6 +36,8 @@ django.setup()
 import numpy as np  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+from chatbot.intents.classifier import classifier_for  # noqa: E402
+from chatbot.intents.examples import Example  # noqa: E402
 from knowledge import ranking  # noqa: E402
 from knowledge.embedding import SentenceTransformerEncoder, encoder, prepare  # noqa: E402
 from knowledge.index import EmbeddedEngine, OpenIndex, Point  # noqa: E402
@@ -43,6 +46,7 @@ from knowledge.ranking import Asked, Asking  # noqa: E402
 from knowledge.segment import Legs  # noqa: E402
 
 SIZE, CLUSTERS, VOCABULARY, WORDS_A_CHUNK, QUESTIONS, LIMIT = 384, 400, 30_000, 60, 200, 10
+STARTER = ROOT / "chatbot" / "intents" / "starter"
 HOW = ("how do I", "can I", "where do I find", "what happens with", "why is there no")
 
 
@@ -103,30 +107,31 @@ def compare_searches(index: OpenIndex, lexicon: Lexicon, vectors: np.ndarray) ->
         found = ranking.match(Asking((forms[at],), earlier), index, lexicon, questions, dense=True)
         ranking.joined([found], lambda related: related)
 
-    dense = p50_ms(lambda at: index.nearest(asked[at], LIMIT))
-    alone = p50_ms(hybrid)
-    after = p50_ms(lambda at: hybrid(at, tuple(forms[at - 2 : at])))
+    dense, alone, after = p50s_ms(
+        lambda at: index.nearest(asked[at], LIMIT), hybrid, lambda at: hybrid(at, tuple(forms[at - 2 : at]))
+    )
     print(
         f"{len(vectors):,} chunks: hybrid search {alone / dense:.1f} x one dense query of the same engine "
         f"({alone:.2f} ms, {dense:.2f} ms); with earlier questions {after / dense:.1f} x ({after:.2f} ms)"
     )
 
 
-def p50_ms(work: Callable[[int], object]) -> float:
-    for at in range(2, 20):
-        work(at)
-    took = []
-    for at in range(2, QUESTIONS):
-        began = time.perf_counter()
-        work(at)
-        took.append((time.perf_counter() - began) * 1000)
-    return median(took)
+def p50s_ms(*works: Callable[[int], object]) -> list[float]:
+    """Of each, taken in turn, question by question: what else the machine does meets all of them alike."""
+    took: list[list[float]] = [[] for _ in works]
+    for at in (*range(2, 20), *range(2, QUESTIONS)):
+        for work, times in zip(works, took, strict=True):
+            began = time.perf_counter()
+            work(at)
+            times.append((time.perf_counter() - began) * 1000)
+    return [median(times[18:]) for times in took]
 
 
 def memory_of_a_worker(folder: Path, lexicon: Lexicon, size: int) -> str:
     child = [sys.executable, __file__, "--worker", str(folder)]
     environment = {**os.environ, "BATON_HOME": str(settings.HOME), "OMP_NUM_THREADS": "1"}
-    said = subprocess.run(child, capture_output=True, text=True, check=True, env=environment).stdout
+    for _ in range(2):  # the first one learns the intents, all others find them
+        said = subprocess.run(child, capture_output=True, text=True, check=True, env=environment).stdout
     found = json.loads(said.splitlines()[-1])
     return f"{found['pss']:.0f} MiB PSS{' (torch is loaded)' if found['torch'] else ''}"
 
@@ -141,13 +146,21 @@ def worker_memory_mib(folder: Path) -> dict[str, float | bool]:
     index = EmbeddedEngine(folder).open("v")
     for text in ("How long do refunds take?", "退款多久到账？"):
         ranking.match(Asking.of(text), index, lexicon, np.zeros(lexicon.chunks, bool), dense=True)
-    from sklearn.linear_model import LogisticRegression  # the intents' classifier
-
-    assert LogisticRegression
+    intents = classifier_for(starter_examples(), encoder(), settings.HOME / "intents")
+    assert intents.predict("Where is my parcel?").intent
     lay_aside()
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     kib = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return {"pss": kib / 1024, "torch": "torch" in sys.modules}
+
+
+def starter_examples() -> list[Example]:
+    """Those that every workspace begins with."""
+    found = []
+    for path in sorted(STARTER.glob("examples.*.csv")) + sorted(STARTER.glob("out_of_scope.*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found += [Example(row["text"], row.get("intent", "")) for row in csv.DictReader(file)]
+    return found
 
 
 def compare_encoders() -> None:
@@ -155,9 +168,10 @@ def compare_encoders() -> None:
     encoder.cache_clear()
     fast, whole = encoder(), SentenceTransformerEncoder(settings.ENCODER)
     texts = [f"{HOW[at % len(HOW)]} order {at} and its refund" for at in range(QUESTIONS)]
-    slow_ms = p50_ms(lambda at: whole.encode([texts[at]]))
-    texts = [f"{text}?" for text in texts]
-    fast_ms = p50_ms(lambda at: fast.encode_question(f"{texts[at]} {time.perf_counter_ns() % 97}"))
+    slow_ms, fast_ms = p50s_ms(
+        lambda at: whole.encode([texts[at]]),
+        lambda at: fast.encode_question(f"{texts[at]} {time.perf_counter_ns() % 97}"),
+    )
     print(f"a question is embedded {slow_ms / fast_ms:.1f} x faster than by torch ({fast_ms:.2f} ms, {slow_ms:.2f} ms)")
 
 

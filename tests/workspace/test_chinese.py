@@ -5,8 +5,17 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from django.conf import settings
 from django.utils.translation import gettext, override
+from opencc import OpenCC
 
-from workspace.chinese import is_simplified, is_traditional, simple_character, simplified, traditional
+from workspace.chinese import (
+    _IN_BOTH,
+    _tables,
+    is_simplified,
+    is_traditional,
+    simple_character,
+    simplified,
+    traditional,
+)
 from workspace.wordings import pick, texts_in
 
 PAIRS = [
@@ -36,6 +45,17 @@ def test_single_characters() -> None:
     assert simple_character("轉") == "转"
     assert simple_character("转") == "转"
     assert simple_character("x") == "x"
+
+
+def test_what_both_scripts_write_tells_nothing() -> None:
+    """Held against OpenCC's own way back, which changes what Traditional Chinese has no use for."""
+    back = OpenCC("s2t")
+    assert _IN_BOTH
+    assert all(back.convert(character) == character for character in _IN_BOTH)
+    _, only_simplified = _tables()
+    usual = {character for character in only_simplified if "\u3400" <= character <= "\u9fff"}
+    assert len(usual) > 2_600
+    assert {character for character in usual if back.convert(character) == character} == set()
 
 
 @pytest.mark.parametrize(
