@@ -146,7 +146,7 @@ def worker_memory_mib(folder: Path) -> dict[str, float | bool]:
     index = EmbeddedEngine(folder).open("v")
     for text in ("How long do refunds take?", "退款多久到账？"):
         ranking.match(Asking.of(text), index, lexicon, np.zeros(lexicon.chunks, bool), dense=True)
-    intents = classifier_for(starter_examples(), encoder(), settings.HOME / "intents")
+    intents = classifier_for(starter_examples(), encoder(), folder / "intents")
     assert intents.predict("Where is my parcel?").intent
     lay_aside()
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
