@@ -18,6 +18,7 @@ from typing import Protocol
 
 from chatbot import redis_pool
 from chatbot.turn.values import Answered, Citation, Outcome, Question
+from workspace.chinese import simplified
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class AnswerCache:
             not question.history
             and not question.again
             and len(question.text) <= LONGEST_QUESTION
-            and _PERSONAL.search(question.text) is None
+            and _PERSONAL.search(simplified(question.text)) is None
             and not self._is_personal(question.text)
         )
 

@@ -22,7 +22,7 @@ from knowledge.index import IndexUnavailable, Point, engine
 from knowledge.lexicon import Lexicon
 from knowledge.models import Chunk, Collection, Document, GoldRun, Vector, Version
 from knowledge.roster import Roster
-from knowledge.segment import Legs, legs
+from knowledge.segment import CUT_AS, Legs, legs
 from workspace import audit, leases
 from workspace.models import Job
 
@@ -107,6 +107,7 @@ def build(
         collection=collection,
         number=number,
         encoder=encoder().fingerprint,
+        cut_as=CUT_AS,
         chunks=len(chunks),
         lexicon=lexicon.to_bytes(),
         roster=Roster.of(chunks).to_bytes(),
@@ -227,6 +228,8 @@ def _staleness(version: Version) -> str:
     """Why a live version may not stay as it is; empty: it may."""
     if version.encoder != encoder().fingerprint:
         return Version.Reason.ENCODER
+    if version.cut_as != CUT_AS:
+        return Version.Reason.CUT
     try:
         is_whole = engine().open(version.index_name).count() == version.chunks
     except IndexUnavailable:

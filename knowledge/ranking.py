@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from knowledge.embedding import Vectors, question_vector
 from knowledge.index import OpenIndex
-from knowledge.lexicon import LEG_WEIGHTS, Lexicon, Sparse
+from knowledge.lexicon import LEG_WEIGHTS, Lexicon, Sparse, Weighed
 from knowledge.segment import Legs, legs
+from workspace.chinese import in_mainland_words, simplified
 
 DENSE_WEIGHT_QUESTION = 0.85
 DENSE_WEIGHT_PASSAGE = 0.7
@@ -48,12 +49,19 @@ class Asked:
     vector: Vectors
     understood: float
     cut: Legs
+    in_other_words: Legs | None = None  # with the Mainland's words for Taiwan's
 
     @classmethod
     def of(cls, text: str) -> "Asked":
         """Raises `knowledge.embedding.EncoderUnavailable`."""
         vector, understood = question_vector(text)
-        return cls(vector, understood, legs(text))
+        mainland = in_mainland_words(text)
+        return cls(vector, understood, legs(text), legs(mainland) if mainland != simplified(text) else None)
+
+    def weigh(self, lexicon: Lexicon) -> Weighed:
+        """Its tokens in the words of which the version holds more."""
+        weighed = [lexicon.weigh_question(cut) for cut in (self.cut, self.in_other_words) if cut is not None]
+        return max(weighed, key=lambda one: sum(one.sparse.values) / one.ceiling if one.ceiling else 0.0)
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,7 @@ class _Probe:
         weights: dict[int, float] = {}
         ceiling = size = 0.0
         for text in texts:
-            sparse, full, counted = lexicon.weigh_question(text.cut)
+            sparse, full, counted = text.weigh(lexicon)
             ceiling += full / len(texts)
             size += counted / len(texts)
             for token, value in zip(sparse.indices, sparse.values, strict=True):

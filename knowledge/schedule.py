@@ -13,6 +13,7 @@ from knowledge.embedding import EncoderUnavailable, fingerprint_at_hand
 from knowledge.models import Collection, Version
 from knowledge.publishing import PUBLISH_JOB
 from knowledge.reconcile import RECONCILE_JOB
+from knowledge.segment import CUT_AS
 from workspace import leases
 from workspace.models import Job
 
@@ -48,8 +49,8 @@ def enqueue_due(now: dt.datetime) -> None:
 
 
 def request_reencoding() -> bool:
-    """See that live versions and drafts of another encoder than this process's are built anew: one job for each, however many
-    processes ask. Until it is done they are searched by words alone.
+    """See that live versions and drafts of another encoder than this process's, or of texts cut otherwise, are built anew: one
+    job for each, however many processes ask. Until it is done those of another encoder are searched by words alone.
 
     False: only loading its weights would tell which encoder this process has. Raises `EncoderUnavailable`.
 
@@ -60,12 +61,13 @@ def request_reencoding() -> bool:
     if made_by is None:
         return False
     pointed = Q(number=F("collection__version")) | Q(number=F("collection__draft"))
-    others = Version.every.filter(pointed).exclude(encoder=made_by)
+    others = Version.every.filter(pointed).exclude(encoder=made_by, cut_as=CUT_AS)
     for collection in Collection.every.filter(pk__in=others.values("collection")):
         payload = {"collection": collection.public_id}
         jobs = Job.objects.of(collection.workspace_id).filter(kind=PUBLISH_JOB, payload=payload)
         if not jobs.filter(status=Job.Status.QUEUED).exists():
-            state = f"{collection.version}.{collection.draft}:{hashlib.sha256(made_by.encode()).hexdigest()[:16]}"
+            made = hashlib.sha256(f"{made_by} {CUT_AS}".encode()).hexdigest()[:16]
+            state = f"{collection.version}.{collection.draft}:{made}"
             leases.enqueue(
                 workspace=collection.workspace_id,
                 kind=PUBLISH_JOB,

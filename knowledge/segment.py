@@ -34,6 +34,9 @@ CHINESE_STOP_WORDS = frozenset(
 )
 
 
+CUT_AS = 1  # whoever has texts cut otherwise adds one, so that what was published before is built anew
+
+
 class Legs(NamedTuple):
     """The same text, cut three ways."""
 

@@ -13,6 +13,7 @@ from knowledge.publishing import (
     request_publish,
     switch,
 )
+from knowledge.segment import CUT_AS
 from workspace import audit, leases
 
 RESTORE_JOB = "restore_version"
@@ -37,9 +38,8 @@ def roll_back(*, collection: Collection, number: int, actor: str) -> bool:
     `knowledge.publishing.BeingBuilt`.
     """
     version = _version(collection, number)
-    is_ready = (
-        version.indexed and version.encoder == encoder().fingerprint and len(alive_chunks(version)) == version.chunks
-    )
+    is_of_today = version.encoder == encoder().fingerprint and version.cut_as == CUT_AS
+    is_ready = version.indexed and is_of_today and len(alive_chunks(version)) == version.chunks
     with transaction.atomic():
         Collection.objects.of(collection.workspace_id).filter(pk=collection.pk).update(automatic=False)
         audit.record(

@@ -1,7 +1,8 @@
 """The two scripts of Chinese: which one a text is in, and the one for the other.
 
 What we look up (words, rules, questions of a FAQ) is looked up in Simplified characters, so that neither who asks nor what
-was fed in has to be in them. The conversion is OpenCC's, with Taiwan's words for things: 網路 becomes 网络 and back.
+was fed in has to be in them. The tables and the conversion of whole texts are OpenCC's, with Taiwan's words for things (網路
+for 网络).
 """
 
 import re
@@ -10,10 +11,11 @@ from functools import lru_cache
 from opencc import OpenCC
 
 _FIRST, _LAST = 0x3400, 0x9FFF
-# What Traditional Chinese writes otherwise in some words only. OpenCC knows, by 26 MB of words that no process needs else.
+# What Traditional Chinese writes, too, if otherwise in some words. OpenCC knows, by 26 MB of words that no process needs else;
+# but not that people in Taiwan write 台 and 里, and family names 于, 余, 范, 云, 郁.
 _IN_BOTH = frozenset(
-    "佛俊修僵克冢冬凌出刮制千升卜即卷只合吊同向呆周咽哄喂噪回困埼奸姜娘家局巨布席幸庵弦彩御志念恤愈戚扇才扎托扣折抬抵拐拼挨挲挽"
-    "捆捍搜教旋旗既昆暗曲札朱杆杯松板查栗核梁棋棱欲污沈沾泄泛注溪溯漓狸玩璇症真矩私秋糊糖系累胄胡致舍芸苔蒙蓑蔑表谷踊逾酸雕面飧"
+    "于云余佛俊修僵克冢冬凌几出刮制千升卜即卷只台吃合吊同后向呆周咽哄唇喂噪回困埼奸姜娘家局峰巨布席干幸床庵弦彩征御志念恤愈戚扇才扎托扣折抬抵拐拼挨挲"
+    "挽捆捍搜教旋旗既昆暗曲札朱杆杯松板查栗核梁棋棱欲污沈沾泄泛注游溪溯漓灶狸玩璇症痴皂真矩私秋秘粽糊糖系累群胄胡致舍芸苔范蒙蓑蔑表谷踊逾郁酸里雕面飧"
 )
 _NOT_CHINESE = re.compile(r"[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")  # Japanese and Korean know such characters, too
 
@@ -29,18 +31,19 @@ def is_simplified(text: str) -> bool:
 
 
 def simplified(text: str) -> str:
-    """A Traditional Chinese text in Simplified characters; any other as it is."""
-    return _to_simplified(text) if is_traditional(text) else text
+    """Each character as Simplified Chinese writes it, whatever the others are: what is compared is written alike, also a name in
+    a text of the other script, and every character keeps its place."""
+    return text if text.isascii() else text.translate(_tables()[0])
+
+
+def in_mainland_words(text: str) -> str:
+    """A Traditional Chinese text in Simplified characters and with the Mainland's words for Taiwan's; any other as it is."""
+    return str(_converter("tw2sp").convert(text.replace("\0", ""))) if is_traditional(text) else text
 
 
 def traditional(text: str) -> str:
     """A Simplified Chinese text as it is written in Taiwan; what is in no Chinese stays as it is."""
-    return text if text.isascii() else str(_converter("s2twp").convert(text))
-
-
-def simple_character(character: str) -> str:
-    """One character by itself, in Simplified Chinese."""
-    return _tables()[0].get(character, character)
+    return text if text.isascii() else str(_converter("s2twp").convert(text.replace("\0", "")))
 
 
 def _leaning(text: str) -> int:
@@ -48,23 +51,17 @@ def _leaning(text: str) -> int:
     if text.isascii() or _NOT_CHINESE.search(text):
         return 0
     only_traditional, only_simplified = _tables()
-    return sum((c in only_traditional) - (c in only_simplified) for c in text)
-
-
-@lru_cache(maxsize=1024)  # a question is looked at from many sides
-def _to_simplified(text: str) -> str:
-    return str(_converter("tw2sp").convert(text))
+    return sum((ord(c) in only_traditional) - (c in only_simplified) for c in text)
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[dict[str, str], frozenset[str]]:
-    """How Simplified Chinese writes the characters that only Traditional has, and those that only Simplified has."""
-    every = [chr(code) for code in range(_FIRST, _LAST + 1)]
-    simple = (
-        _converter("t2s").convert("\n".join(every)).split("\n")
-    )  # one a line, so that none is read as part of a word
-    to_simple = {character: to for character, to in zip(every, simple, strict=True) if to != character}
-    return to_simple, frozenset(to_simple.values()) - to_simple.keys() - _IN_BOTH
+def _tables() -> tuple[dict[int, str], frozenset[str]]:
+    """How Simplified Chinese writes the characters that only Traditional has (as `str.translate` wants it), and the characters
+    that only Simplified has."""
+    every = [chr(code) for code in range(_FIRST, _LAST + 1)]  # one a line, so that none is read as part of a word
+    simple = _converter("t2s").convert("\n".join(every)).split("\n")
+    to_simple = {ord(character): to for character, to in zip(every, simple, strict=True) if to != character}
+    return to_simple, frozenset(to_simple.values()) - set(map(chr, to_simple)) - _IN_BOTH
 
 
 @lru_cache(maxsize=4)

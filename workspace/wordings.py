@@ -7,10 +7,11 @@ from workspace.chinese import traditional
 
 def texts_in(language: str) -> str:
     """Which of our languages serves somebody whose language is `language` (a tag such as "zh", "zh-TW", "fr")."""
-    tag = language.lower().replace("_", "-")
-    if tag.startswith("zh"):
-        return "zh-hant" if tag.split("-")[-1] in {"hant", "tw", "hk", "mo"} else "zh-hans"
-    return "en"
+    first, *more = language.lower().replace("_", "-").split("-")
+    if first != "zh":
+        return "en"
+    is_hant = "hant" in more or ("hans" not in more and not {"tw", "hk", "mo"}.isdisjoint(more))
+    return "zh-hant" if is_hant else "zh-hans"
 
 
 def pick(wordings: Mapping[str, str], language: str) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     ModelForm = forms.ModelForm
 
-LANGUAGES = (("en", _("English")), ("zh", _("Chinese")))
+LANGUAGES = (("en", _("English")), ("zh", _("Chinese")), ("zh-hant", _("Traditional Chinese, if not converted")))
 WIDGET_TEXTS = {
     "disclaimer": _("Stands below the text box, for example: AI can be wrong, please check what matters."),
     "suggestions": _("Questions to begin with, one a line, at most five."),

@@ -15,6 +15,7 @@ _GAP = r"[\s\-·.]?"
 _NOT_INSIDE = rf"(?<![A-Za-z{_DIGIT}])"
 _NOT_BEFORE = rf"(?![A-Za-z{_DIGIT}])"
 _TO_ASCII = str.maketrans("０１２３４５６７８９Ｘｘ＠．", "0123456789XX@.")
+LABEL = 40  # characters before a place that may name it
 _HARMLESS_BEFORE = re.compile(
     r"(?:订单号?|快递单?号?|运单号?|单号|序列号|批次号?|条码|条形码|积分|版本号?|型号|编号|金额|order|serial|tracking|batch|version|sku|model)"
     r"\s*(?:no\.?|number|#)?\s*[:：#]?\s*$",
@@ -129,7 +130,9 @@ class Masker:
 
     def _replace(self, kind: _Kind, match: re.Match[str]) -> str:
         value = match.group()
-        if kind.heeds_labels and _HARMLESS_BEFORE.search(simplified(match.string[: match.start()])):
+        if kind.heeds_labels and _HARMLESS_BEFORE.search(
+            simplified(match.string[max(0, match.start() - LABEL) : match.start()])
+        ):
             return value
         if not kind.holds(value):
             return value

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from workspace.chinese import simple_character
+from workspace.chinese import simplified
 
 WORDS = Path(__file__).parent / "words"
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -173,9 +173,7 @@ def _fold_character(character: str) -> str | None:
     """The letters, digits and ideographs a character stands for; "": a separator; None: it is as if it were not there."""
     if unicodedata.category(character) in {"Cf", "Mn"}:
         return None  # invisible, or an accent on what came before
-    return "".join(
-        part for part in unicodedata.normalize("NFKD", simple_character(character)).casefold() if part.isalnum()
-    )
+    return "".join(part for part in unicodedata.normalize("NFKD", simplified(character)).casefold() if part.isalnum())
 
 
 def _ends_in_word(text: str, folded: _Folded, before: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from chatbot.turn.values import VISITOR, Question
 from workspace.chinese import is_simplified, is_traditional
+from workspace.wordings import texts_in
 
 TRADITIONAL = "zh-hant"  # "zh" is Chinese in Simplified characters, or in words that look the same in both
 
@@ -60,4 +61,4 @@ def answer_language(text: str, said: Iterable[str], fallback: str) -> str:
             return TRADITIONAL
         if is_simplified(words):
             return language
-    return TRADITIONAL if fallback.lower() == TRADITIONAL else language
+    return TRADITIONAL if texts_in(fallback) == TRADITIONAL else language

@@ -35,11 +35,13 @@ class Version(OwnedByWorkspace):
         CHANGED = "changed", _("changed documents or edits")
         CLEANED = "cleaned", _("deleted documents taken out")
         ENCODER = "encoder", _("another encoder")
+        CUT = "cut", _("texts are cut otherwise")
         RESTORED = "restored", _("an earlier version again")
 
     collection = models.ForeignKey(Collection, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField(_("number"))
     encoder = models.CharField(_("encoder"), max_length=80)
+    cut_as = models.PositiveSmallIntegerField(default=0, editable=False)  # see knowledge.segment
     chunks = models.PositiveIntegerField(_("chunks"))
     lexicon = models.BinaryField(help_text="token ids and document frequencies, see knowledge.lexicon")
     roster = models.BinaryField(help_text="which chunk each point of the index is, see knowledge.roster")

@@ -33,6 +33,19 @@ def asked(text: str, *shares: float, understood: float = 1.0) -> Asked:
     return Asked(towards(*shares), understood, legs(text))
 
 
+def test_taiwans_words_are_asked_for_in_the_words_that_the_knowledge_has() -> None:
+    mainland, taiwan = (Lexicon.of([legs(text)]) for text in ("网络断线时请检查软件设置", "網路斷線時請檢查軟體設定"))
+    question = Asked.of("網路軟體怎麼設定")
+    cut, other = question.cut, question.in_other_words
+    assert other is not None
+    assert ("网络" in other.words, "网路" in cut.pairs) == (True, True)
+    assert question.weigh(mainland) == mainland.weigh_question(other)
+    assert question.weigh(taiwan) == taiwan.weigh_question(cut)
+    assert mainland.weigh_question(other).sparse.indices != mainland.weigh_question(cut).sparse.indices
+    for text in ("网络软件怎么设置", "退貨運費由誰負擔", "How long do refunds take?", ""):
+        assert Asked.of(text).in_other_words is None
+
+
 @pytest.fixture
 def held(tmp_path: Path):
     cuts = [legs(text) for text in TEXTS]

@@ -37,8 +37,17 @@ class TestSegmenting:
         assert legs("ＧＡＬＥ　Ｃ４０") == legs("gale c40")
 
     def test_both_scripts_of_chinese_are_cut_alike(self) -> None:
-        assert legs("軟體更新後檔案不見了") == legs("软件更新后文件不见了")
+        assert legs("請問退貨運費由誰負擔") == legs("请问退货运费由谁负担")
         assert "后" in legs("皇后").singles
+
+    @pytest.mark.parametrize(
+        ("part", "whole"),
+        [("如何列印", "請先點選「列印」按鈕"), ("伺服器", "這台伺服器會重新啟動"), ("台北門市", "台北的門市在這裡"),
+         ("領収書発行", "営業時間は10時からです。領収書の発行は"), ("寄到台灣", "寄到台湾要几天")],
+    )  # fmt: skip
+    def test_a_word_is_cut_the_same_wherever_it_stands(self, part: str, whole: str) -> None:
+        assert set(legs(part).pairs) & set(legs(whole).pairs)
+        assert len(set(legs(part).singles) - set(legs(whole).singles)) <= 1
 
     def test_an_empty_or_wordless_text_has_no_tokens(self) -> None:
         assert not any(legs(""))

@@ -14,6 +14,7 @@ from knowledge.models import Chunk, Collection, Document, Entry, SourceText, Vec
 from knowledge.reconcile import reconcile
 from knowledge.roster import Roster
 from knowledge.schedule import Clock, enqueue_due, request_reencoding
+from knowledge.segment import CUT_AS
 from knowledge.tasks import HANDLERS
 from workspace import leases
 from workspace.models import Job, Workspace
@@ -311,6 +312,28 @@ def test_a_draft_of_another_encoder_is_built_anew_too(shop: Collection) -> None:
     take_in(shop)
     assert shop.draft > draft
     assert shop.versions.get(number=shop.draft).encoder == shop.versions.get(number=shop.version).encoder
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+def test_what_was_cut_otherwise_is_built_anew_once_and_serves_meanwhile(shop: Collection, automatic: bool) -> None:
+    versions.set_automatic(collection=shop, automatic=automatic, actor="usr_1")
+    shop.refresh_from_db()
+    old = shop.versions.get(number=shop.version)
+    assert old.cut_as == CUT_AS
+    vectors = list(Vector.objects.of(shop.workspace).order_by("pk").values_list("pk", flat=True))
+    Version.every.filter(pk=old.pk).update(cut_as=CUT_AS - 1)
+    assert request_reencoding()
+    assert request_reencoding()
+    assert builds(shop) == 1
+    assert ask(shop, "How long do refunds take?")[0] == "Refunds take seven days."
+    assert versions.roll_back(collection=shop, number=old.number, actor="usr_1") is False
+    versions.set_automatic(collection=shop, automatic=automatic, actor="usr_1")
+    take_in(shop)
+    live = shop.versions.get(number=shop.version)
+    assert (live.number > old.number, live.cut_as) == (True, CUT_AS)
+    assert list(Vector.objects.of(shop.workspace).order_by("pk").values_list("pk", flat=True)) == vectors
+    request_reencoding()
+    assert builds(shop) == 0
 
 
 def test_a_worker_looks_at_the_encoder_when_it_starts_and_never_again(shop: Collection) -> None:

@@ -10,9 +10,9 @@ from opencc import OpenCC
 from workspace.chinese import (
     _IN_BOTH,
     _tables,
+    in_mainland_words,
     is_simplified,
     is_traditional,
-    simple_character,
     simplified,
     traditional,
 )
@@ -32,36 +32,53 @@ def test_the_scripts_are_told_apart_and_put_into_each_other(simple: str, other: 
     assert not is_traditional(simple)
     assert is_traditional(other)
     assert not is_simplified(other)
-    assert simplified(other) == simplified(simple) == simple
+    assert in_mainland_words(other) == in_mainland_words(simple) == simplified(simple) == simple
+    assert len(simplified(other)) == len(other)
     assert traditional(simple) == other
 
 
-@pytest.mark.parametrize("text", ["", "How are you?", "你好", "乾隆皇帝是谁", "退款を確認", "환불 100%"])
-def test_what_is_not_traditional_chinese_stays_as_it_is(text: str) -> None:
-    assert simplified(text) == text
+@pytest.mark.parametrize("text", ["", "How are you?", "你好", "乾隆皇帝是谁", "退款を確認", "환불 確認"])
+def test_what_is_not_traditional_chinese_keeps_its_words(text: str) -> None:
+    assert not is_traditional(text)
+    assert in_mainland_words(text) == text
 
 
-def test_single_characters() -> None:
-    assert simple_character("轉") == "转"
-    assert simple_character("转") == "转"
-    assert simple_character("x") == "x"
+@pytest.mark.parametrize(
+    ("text", "simple"),
+    [
+        ("轉人工，谢谢", "转人工，谢谢"),
+        ("網路", "网路"),
+        ("確認する", "确认する"),
+        ("轉\0人工", "转\0人工"),
+        ("x 转", "x 转"),
+    ],
+)
+def test_each_character_is_simplified_whatever_stands_around_it(text: str, simple: str) -> None:
+    assert simplified(text) == simple
+
+
+@pytest.mark.parametrize("text", ["台北門市", "寄到台灣", "我在台南買的", "我要吃粽子嗎", "郁小姐訂的", "這裡有灶嗎"])
+def test_what_is_written_so_in_taiwan_is_no_sign_of_simplified_chinese(text: str) -> None:
+    assert is_traditional(text)
 
 
 def test_what_both_scripts_write_tells_nothing() -> None:
-    """Held against OpenCC's own way back, which changes what Traditional Chinese has no use for."""
-    back = OpenCC("s2t")
-    assert _IN_BOTH
-    assert all(back.convert(character) == character for character in _IN_BOTH)
+    """Held against OpenCC's own ways back, which change what Traditional Chinese has no use for."""
+    ways = OpenCC("s2t"), OpenCC("s2tw")
     _, only_simplified = _tables()
     usual = {character for character in only_simplified if "\u3400" <= character <= "\u9fff"}
-    assert len(usual) > 2_600
-    assert {character for character in usual if back.convert(character) == character} == set()
+    assert len(usual) > 2_500
+    assert {character for character in usual if any(way.convert(character) == character for way in ways)} == set()
+    people = set("台后里游于余范云几干征郁")
+    assert {character for character in _IN_BOTH if all(way.convert(character) != character for way in ways)} == people
 
 
 @pytest.mark.parametrize(
     ("tag", "served"),
     [("zh", "zh-hans"), ("zh-CN", "zh-hans"), ("zh-Hans", "zh-hans"), ("zh_TW", "zh-hant"), ("zh-Hant", "zh-hant"),
-     ("zh-Hant-HK", "zh-hant"), ("zh-HK", "zh-hant"), ("en-GB", "en"), ("fr", "en"), ("", "en")],
+     ("zh-Hant-HK", "zh-hant"),
+     ("zh-Hans-HK", "zh-hans"), ("zh-Hant-US", "zh-hant"), ("zh-MO", "zh-hant"),
+     ("zh-HK", "zh-hant"), ("en-GB", "en"), ("fr", "en"), ("", "en")],
 )  # fmt: skip
 def test_who_is_served_in_which_language(tag: str, served: str) -> None:
     assert texts_in(tag) == served

@@ -36,6 +36,8 @@ from chatbot.intents.recogniser import IntentSet, Recogniser
         "帮我安排一下人工处理",
         "需要人工",
         "轉人工",
+        "我在台北，轉人工",
+        "轉人工，谢谢",
         "幫我轉接真人",
         "不想跟機器人聊，找個人來",
     ],

@@ -31,6 +31,7 @@ def test_words_that_look_the_same_in_both_scripts_are_in_that_of_what_was_said_b
     assert answer_language("你好", ("可以", "退貨運費由誰負擔？", "谁负担？"), "en") == "zh-hant"
     assert answer_language("你好", ("谁负担？", "由誰負擔？"), "en") == "zh"
     assert answer_language("你好", (), "zh-Hant") == "zh-hant"
+    assert answer_language("你好", (), "zh-TW") == "zh-hant"
     assert answer_language("谁", (), "zh-Hant") == "zh"
 
 
