@@ -42,7 +42,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot.settings")
 from chatbot.turn import support  # noqa: E402
 from chatbot.turn.sentences import finished_at  # noqa: E402
 from knowledge.ingest.chunk import chunk  # noqa: E402
-from workspace.chinese import simplified  # noqa: E402
+from workspace.chinese import in_mainland_words  # noqa: E402
 
 DATA = Path(os.environ.get("BATON_DATA", ROOT.parent / "shared" / "data"))
 AIM = 0.01  # of the true sentences may be marked, no more
@@ -177,7 +177,7 @@ def is_translated(text: str) -> bool:
 def are_translations(one: str, other: str) -> bool:
     if not is_translated(one) or not is_translated(other):
         return False
-    if re.sub(r"\W", "", simplified(other)) == re.sub(r"\W", "", one):
+    if re.sub(r"\W", "", in_mainland_words(other)) == re.sub(r"\W", "", one):
         return False
     alike = max(len(one), len(other)) <= UNLIKE * min(len(one), len(other))
     return alike and len(list(sentences(one))) == len(list(sentences(other)))

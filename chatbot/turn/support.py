@@ -9,18 +9,21 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
-from workspace.chinese import simplified
+from workspace.chinese import in_mainland_words, simplified
 
 SHARED, SHARED_UNSPACED = 0.22, 0.1  # of a sentence's own words, at least; of Chinese and Japanese
+LONGEST_SCALED = 20  # digits of a figure that is multiplied
 CLAIM_WORDS = 6  # a sentence with fewer is too short to tell
 
 _MARKUP = re.compile(
-    r"""\[\^?\d{1,3}\] | ^[\s>*_\#+-]*\(?\d{1,2}(?:[)、]|\.(?!\d)) | ^\s*[-+>\#]+(?:\s+|$) | [*_`|]+
-    | \b(?:step|option|method)\s+\d{1,2}\b | 第\s*\d{1,2}\s*步 | (?:步骤|方法|方式|选项|方案)\s*\d{1,2}(?!\d)
-    | \b\d\s+(?:steps|ways|options|things|points|methods)\b | \d\s*(?:种|个(?:步骤|方法|方式|选项))""",
+    r"""\[\^?\d{1,3}\] | ^(?:[^\S\n]|[>*_\#+-]){0,12}\(?\d{1,2}(?:[)、]|\.(?!\d)) | ^[^\S\n]{0,12}[-+>\#]{1,6}(?:\s|$) | [*_`|]+
+    | \bstep\s+\d{1,2}\b | 第\s*\d{1,2}\s*步 | 步骤\s*\d{1,2}(?!\d)
+    | \b(?:option|method)\s+\d{1,2}(?=[^\S\n]*(?:[:,.;)]|$)) | (?:方法|方式|选项|方案)\s*\d{1,2}(?=[^\S\n]*(?:[:,.;)、。]|$))
+    | \b\d\s+(?:steps|ways|options|things|points|methods)\b | (?<!\d)\d\s*(?:种|个(?:步骤|方法|方式|选项))""",
     re.MULTILINE | re.VERBOSE,
 )
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s()<>\]，。；、）]+|[\w.+-]+@[\w-]+\.[\w.-]+", re.ASCII)
@@ -58,7 +61,7 @@ _SPELLED = {word: number for number, words in enumerate(_NUMBERS) for word in wo
     word: 10 * tens for tens, word in enumerate(_TENS, 2)
 }
 _MAY = re.compile(r"\bmay\s+\d|\d(?:st|nd|rd|th)?\s+(?:of\s+)?may\b")
-_NUMERAL = re.compile(r"[零〇一二两三四五六七八九十百千万]+")
+_NUMERAL = re.compile(r"[零〇一二两三四五六七八九十百千万]{1,20}")
 _DIGITS = {"零": 0, "〇": 0, "两": 2} | {digit: n for n, digit in enumerate("一二三四五六七八九", 1)}
 _PLACES = {"十": 10, "百": 100, "千": 1_000}
 
@@ -114,9 +117,13 @@ class Sources:
 
 @lru_cache(maxsize=512)  # the same passages are the sources of many answers
 def _read(text: str) -> _Read:
-    bare = _bare(text)
+    folded = _fold(text)
+    bare = _MARKUP.sub(" ", folded)
     raised = {str(int(unicodedata.numeric(mark))) for mark in _RAISED.findall(text)}
-    figures = _figures(bare) | _figures(bare, scaled=False) | raised | {str(number) for number in _told(bare)}
+    told = {str(number) for number in _told(bare)}
+    figures = (
+        _figures(folded) | _figures(folded, scaled=False) | raised | told
+    )  # also what only looks like a list's number
     return _Read(bare, frozenset(_words(bare)), frozenset(figures))
 
 
@@ -126,7 +133,7 @@ def _bare(text: str) -> str:
 
 def _fold(text: str) -> str:
     """In one width, case and script; what is raised (a footnote, a square metre, a circled list number) is no figure."""
-    return simplified(unicodedata.normalize("NFKC", _RAISED.sub(" ", text))).lower()
+    return simplified(in_mainland_words(unicodedata.normalize("NFKC", _RAISED.sub(" ", text)))).lower()
 
 
 def _figures(text: str, *, scaled: bool = True) -> set[str]:
@@ -134,8 +141,8 @@ def _figures(text: str, *, scaled: bool = True) -> set[str]:
     found: set[str] = set()
     for figure, scale in _FIGURE.findall(text):
         values = {_integer(figure)} if figure.isdecimal() else _values(figure)
-        if scale and scaled and len(values) == 1:
-            values = {str(round(float(values.pop()) * _SCALES[scale]))}
+        if scale and scaled and len(values) == 1 and len(figure) <= LONGEST_SCALED:
+            values = {str(int(Decimal(values.pop()) * _SCALES[scale]))}
         found |= values
     return found
 

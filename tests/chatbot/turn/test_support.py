@@ -1,5 +1,6 @@
 """Whether a sentence of an answer has a source: figures, addresses, and words."""
 
+import time
 from collections.abc import Callable
 from string import ascii_lowercase
 
@@ -144,3 +145,66 @@ def test_another_figure_is_another_figure(source: str, sentence: str) -> None:
 def test_the_number_of_a_list_item_is_no_figure(mark: str) -> None:
     assert ENGLISH.support(f"{mark}Print it")
     assert not ENGLISH.support(f"{mark}Print 77")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("基础方案99元每月。", "基础方案每月只要99元。"),
+        ("快递方式9天，平邮方式20天。", "快递方式9天，平邮方式20天。"),
+        ("Phone: \n(02) 2345-6789", "Please call (02) 2345-6789."),
+        ("12.Nov\n13.Nov closed", "We are closed on 12 Nov and 13 Nov."),
+        ("24. Dezember: geschlossen", "24. Dezember: geschlossen"),
+        ("共有15种颜色", "共有15种颜色。"),
+        ("option 15 euros", "Each option 15 euros."),
+    ],
+)
+def test_a_figure_that_looks_like_a_lists_number_is_one(source: str, sentence: str) -> None:
+    assert Sources([source]).support(sentence)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("基础方案99元每月。", "基础方案59元每月。"),
+        ("共有15种颜色", "共有17种颜色。"),
+        ("option 15 euros", "Each option 25 euros."),
+    ],
+)
+def test_and_must_be_in_a_source(source: str, sentence: str) -> None:
+    assert not Sources([source]).support(sentence)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "一" * 5_000,
+        "9" * 5_000,
+        "9" * 310 + "万",
+        "9" * 310 + " million",
+        "٣" * 500,
+        "1." * 4_000,
+        "²" * 500,
+        "万" * 5_000,
+    ],
+)
+def test_odd_figures_break_nothing(text: str) -> None:
+    assert Sources(["Refunds take 7 days.", text]).support("Refunds take 7 days.")
+    Sources(["Refunds take 7 days."]).support(f"Refunds take {text} days.")
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + "\n" * 20_000 + "b", "a" + "\n-" * 20_000, "> " * 20_000, "-" * 40_000, "(" * 40_000]
+)
+def test_hostile_white_space_and_marks_cost_what_their_length_costs(text: str) -> None:
+    def took(some: str) -> float:
+        began = time.process_time()
+        Sources([some]).support("Refunds take 7 days.")
+        return time.process_time() - began
+
+    took(text[:1_000])
+    short, long = (
+        min(took(text[: len(text) // 8] + str(n)) for n in range(3)),
+        min(took(text + str(n)) for n in range(3)),
+    )
+    assert long < 40 * short + 0.05  # eight times the text; by squares it would be 64
