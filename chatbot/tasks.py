@@ -91,9 +91,16 @@ def deliver_message(job: Job) -> None:
         raise
     except Exception as problem:
         if isinstance(problem, GiveUp) or (leases.is_last_failure(job) and not leases.is_outage(problem)):
-            Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.FAILED)
+            mark_undelivered(job)
         raise
     Message.every.filter(pk=message.pk).update(delivery=Message.Delivery.SENT)
+
+
+def mark_undelivered(job: Job) -> None:
+    """The delivery was given up, and nobody will try it again."""
+    Message.objects.of(job.workspace_id).filter(public_id=job.payload["message"]).update(
+        delivery=Message.Delivery.FAILED
+    )
 
 
 def _deliver(job: Job, message: Message) -> None:
@@ -167,6 +174,7 @@ HANDLERS: dict[str, Handler] = {
     services.ANSWER_JOB: answer_turn,
     services.DELIVER_JOB: deliver_message,
 }
+leases.on_given_up(services.DELIVER_JOB, mark_undelivered)
 
 
 # --- Celery ------------------------------------------------------------------------------------------------------------

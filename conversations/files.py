@@ -87,7 +87,7 @@ def read_file(row: Attachment) -> bytes:
 @receiver(post_delete, sender=Attachment)
 def forget(instance: Attachment, **kwargs: object) -> None:
     """With a row, also that of a deleted conversation, its bytes go, once that is certain."""
-    transaction.on_commit(lambda: default_storage.delete(instance.path))
+    transaction.on_commit(lambda: default_storage.delete(instance.path), robust=True)
 
 
 def _keep(

@@ -26,7 +26,8 @@ RENEWALS = 4  # in the time of a lease
 MAX_FAILURES = 8
 MAX_DEATHS = 25  # a job that kills its worker, or the database, takes others with it, who are not to blame
 RETRY_CAP_S = 300.0
-OUTAGE_S = 2.0
+OUTAGE_S = 2.0  # for each attempt so far
+TIMED_OUT = "57014"  # a statement that takes too long does so every time
 OUTAGE_STATES = (
     "08",
     "40",
@@ -38,6 +39,7 @@ AGAIN_S, AWAY_S = 0.5, 30.0  # how often, and how long, a database that is away 
 
 Handler = Callable[[Job], None]
 _bells: list[Callable[[], None]] = []
+_mourners: dict[str, Callable[[Job], None]] = {}
 
 
 class RetryLater(Exception):
@@ -77,6 +79,12 @@ def on_enqueue(bell: Callable[[], None]) -> None:
         _bells.append(bell)
 
 
+def on_given_up(kind: str, tell: Callable[[Job], None]) -> None:
+    """Register what is to be done when a job of that kind is given up without its handler having had a say: every worker that
+    took it died, or the database with it."""
+    _mourners[kind] = tell
+
+
 def ring() -> None:
     for bell in _bells:
         bell()
@@ -89,6 +97,8 @@ def run_next(handlers: Mapping[str, Handler], *, worker: str | None = None, leas
         return False
     if job.attempts > MAX_DEATHS:
         _end(job, Job.Status.DEAD, error=job.error or "its worker died every time")
+        if tell := _mourners.get(job.kind):
+            tell(job)
         return True
     with Renewing(_renewal(job, lease_s), lease_s / RENEWALS, job.public_id):
         _run(job, handlers[job.kind])
@@ -155,7 +165,7 @@ def _run(job: Job, handler: Handler) -> None:
         words = f"{type(problem).__name__}: {problem}"
         if is_outage(problem):  # no fault of the job's: only `MAX_DEATHS` counts it
             logger.warning("job put off", extra={"job": job.public_id, "kind": job.kind, "problem": words})
-            _retry(job, OUTAGE_S, words, attempts=job.attempts, failures=job.failures)
+            _retry(job, min(RETRY_CAP_S, OUTAGE_S * job.attempts), words, attempts=job.attempts, failures=job.failures)
             return
         logger.exception("job failed", extra={"job": job.public_id, "kind": job.kind, "failure": job.failures + 1})
         if is_last_failure(job):
@@ -177,7 +187,7 @@ def is_outage(problem: BaseException) -> bool:
     if not isinstance(problem, (OperationalError, InterfaceError)):
         return False
     state = getattr(problem.__cause__, "sqlstate", None)  # SQLite has none, nor has a connection that broke off
-    return state is None or state.startswith(OUTAGE_STATES)
+    return state is None or (state.startswith(OUTAGE_STATES) and state != TIMED_OUT)
 
 
 def _end(job: Job, status: Job.Status, error: str = "") -> None:

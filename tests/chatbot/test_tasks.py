@@ -83,6 +83,10 @@ def write(bot: Inbox, text: str = QUESTION, update: int = 1) -> Any:
     )
 
 
+def _wait(*_: object) -> None:
+    raise leases.RetryLater(600, "busy")
+
+
 def work() -> None:
     """Do what is due now, as a worker would."""
     while leases.run_next(HANDLERS):
@@ -339,6 +343,16 @@ class TestSignedWebhook:
     ) -> None:
         self.ask(shop)
         assert telegram.asked == []
+        assert (delivery_job(shop).status, bot_message(shop).delivery) == (Job.Status.DEAD, Message.Delivery.FAILED)
+
+    def test_a_delivery_that_every_worker_died_of_is_marked(self, shop: Inbox, telegram: Outside, settings) -> None:
+        settings.BATON_FETCH_ALLOW = frozenset({telegram.host})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("chatbot.tasks._deliver", _wait)
+            self.ask(shop)
+        lost = {"status": "running", "attempts": leases.MAX_DEATHS, "lease_until": timezone.now()}
+        Job.every.filter(kind=services.DELIVER_JOB).update(**lost)
+        work()
         assert (delivery_job(shop).status, bot_message(shop).delivery) == (Job.Status.DEAD, Message.Delivery.FAILED)
 
     def test_a_secret_that_is_none_ends_as_a_failed_delivery(self, shop: Inbox, telegram: Outside, settings) -> None:

@@ -137,7 +137,9 @@ def test_a_database_that_fails_is_no_failure_of_the_job(workspace: Workspace, pr
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("problem", [ProgrammingError("no such column"), outage("42P01"), ConnectionError("not ours")])
+@pytest.mark.parametrize(
+    "problem", [ProgrammingError("no such column"), outage("42P01"), outage("57014"), ConnectionError("not ours")]
+)
 def test_what_was_asked_of_it_is(workspace: Workspace, problem: Exception) -> None:
     job = enqueue(workspace)
 
@@ -147,6 +149,35 @@ def test_what_was_asked_of_it_is(workspace: Workspace, problem: Exception) -> No
     assert leases.run_next({"test": fail})
     job.refresh_from_db()
     assert job.failures == 1
+
+
+@pytest.mark.django_db
+def test_an_outage_that_lasts_is_waited_for_longer_each_time(workspace: Workspace) -> None:
+    job = enqueue(workspace)
+
+    def hit(_: Job) -> None:
+        raise outage(None)
+
+    waits = []
+    for _ in range(3):
+        Job.every.update(run_at=timezone.now())
+        assert leases.run_next({"test": hit})
+        job.refresh_from_db()
+        waits.append((job.run_at - timezone.now()).total_seconds())
+    assert waits == pytest.approx([2, 4, 6], abs=1)
+
+
+@pytest.mark.django_db
+def test_who_has_to_know_is_told_of_a_job_that_was_given_up_unasked(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, told = enqueue(workspace), []
+    monkeypatch.setitem(leases._mourners, "test", told.append)
+    Job.every.filter(pk=job.pk).update(status="running", attempts=leases.MAX_DEATHS, lease_until=timezone.now())
+    assert leases.run_next({"test": told.append})
+    assert [each.pk for each in told] == [job.pk]
+    job.refresh_from_db()
+    assert job.status == Job.Status.DEAD
 
 
 @pytest.mark.django_db
