@@ -16,6 +16,7 @@ import logging
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from knowledge.embedding import Encoder
 from knowledge.segment import chinese_share
 
 LEARNT_AS = 1  # whoever changes what is learnt, or how, adds one, so that what was kept is learnt anew
+UNREADABLE = (ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what numpy says of a broken file
 KEPT_DAYS = 30  # since it was last used
 MARGIN_SHARPNESS = 4.0
 EMBEDDING_WEIGHT = 0.7
@@ -172,13 +174,8 @@ def _write(path: Path, learnt: Mapping[str, Learnt]) -> None:
     """All or nothing, and what nobody has used for long goes. Without room on the disk it is learnt again next time."""
     arrays: dict[str, Any] = {"names": np.array(list(learnt))}
     arrays |= {f"{name}.{key}": array for name, one in learnt.items() for key, array in _arrays(one).items()}
-    file = io.BytesIO()
-    np.savez(file, **arrays)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"{path.name}.{uuid4().hex}")
-        fresh.write_bytes(file.getvalue())
-        fresh.replace(path)
+        write_arrays(path, arrays)
         for old in path.parent.glob("learnt-*"):
             if time.time() - old.stat().st_mtime > KEPT_DAYS * 86_400:
                 old.unlink(missing_ok=True)
@@ -186,15 +183,26 @@ def _write(path: Path, learnt: Mapping[str, Learnt]) -> None:
         logger.warning("what was learnt is not kept", extra={"problem": type(problem).__name__})
 
 
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """All or nothing, whoever else writes it. Raises `OSError`."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{uuid4().hex}")
+    fresh.write_bytes(file.getvalue())
+    fresh.replace(path)
+
+
 def _read(path: Path) -> dict[str, Learnt] | None:
     """None where there is no such file, or none that can be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: _learnt(file, name) for name in file["names"].tolist()}
-        path.touch()
+        with suppress(OSError):  # somebody else's file is as good
+            path.touch()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+    except (OSError, *UNREADABLE) as problem:
         logger.warning("what was learnt cannot be read", extra={"problem": type(problem).__name__})
         return None
     return found

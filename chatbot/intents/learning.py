@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
-from chatbot.intents.classifier import Columns, Learnt, Linear, Numbers, cool, is_chinese
+from chatbot.intents.classifier import UNREADABLE, Columns, Learnt, Linear, Numbers, cool, is_chinese, write_arrays
 from chatbot.intents.examples import OUT_OF_SCOPE, Example
 from chatbot.intents.terms import CUTS, Terms
 from knowledge.embedding import Encoder
@@ -53,7 +54,7 @@ class _Vectors:
         self._known: dict[str, Any] = {}
         self._file = cache / f"{encoder.fingerprint.replace(':', '-')}.npz" if cache else None
         if self._file and self._file.exists():
-            with np.load(self._file, allow_pickle=False) as held:
+            with suppress(OSError, *UNREADABLE), np.load(self._file, allow_pickle=False) as held:
                 self._known = dict(zip(held["names"].tolist(), held["vectors"], strict=True))
 
     def of(self, texts: Sequence[str]) -> Numbers:
@@ -63,12 +64,9 @@ class _Vectors:
             fresh = np.asarray(self._encoder.encode_messages(list(missing.values())), np.float16)  # as they are kept
             self._known |= dict(zip(missing, fresh, strict=True))
             if self._file:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                np.savez(
-                    self._file,
-                    names=np.array(list(self._known)),
-                    vectors=np.array(list(self._known.values())),
-                )
+                with suppress(OSError):  # then they are made once more, next time
+                    known = {"names": np.array(list(self._known)), "vectors": np.array(list(self._known.values()))}
+                    write_arrays(self._file, known)
         return np.array([self._known[name] for name in names], np.float32)
 
 

@@ -4,6 +4,7 @@ Counted in each process, in memory, by the address that the server sees (behind 
 not public is a proxy's, or of one's own network, and not counted. The addresses themselves are kept for a minute, nowhere else.
 """
 
+import threading
 import time
 from collections import OrderedDict
 from functools import lru_cache
@@ -21,18 +22,20 @@ class Newcomers:
 
     def __init__(self, a_minute: int) -> None:
         self._most = a_minute
+        self._lock = threading.Lock()
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # how many more may come, and as of when
 
     def may_come(self, address: str) -> bool:
         place = _place(address)
         if not self._most or not place:
             return True
-        now = time.monotonic()
-        left, at = self._left.pop(place, (float(self._most), now))
-        left = min(float(self._most), left + (now - at) * self._most / MINUTE_S)
-        self._left[place] = (left - 1 if left >= 1 else left, now)
-        self._forget(now)
-        return left >= 1
+        with self._lock:  # pages run in threads
+            now = time.monotonic()
+            left, at = self._left.pop(place, (float(self._most), now))
+            left = min(float(self._most), left + (now - at) * self._most / MINUTE_S)
+            self._left[place] = (left - 1 if left >= 1 else left, now)
+            self._forget(now)
+            return left >= 1
 
     def _forget(self, now: float) -> None:
         """Whoever was not there for a minute may bring as many as somebody new."""

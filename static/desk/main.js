@@ -82,6 +82,7 @@ function event(message) {
     if (element) {
       outward(element);
       if (message.turn && stream?.turn === message.turn && item) item.replaceWith(element);
+      else if (item?.isConnected) item.before(element); // in the record it stands before the answer, which is not there yet
       else log.append(element);
     }
   }

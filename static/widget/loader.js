@@ -9,7 +9,7 @@
   const memory = `baton:${inbox}`;
   let language = wish || page.lang || navigator.language || "en";
   const words = () =>
-    /^zh.*-(hant|tw|hk|mo)/i.test(language)
+    /^zh(?!.*hans).*-(hant|tw|hk|mo)/i.test(language)
       ? ["開啟聊天", "關閉聊天", "線上客服", "則未讀"]
       : /^zh/i.test(language)
         ? ["打开聊天", "关闭聊天", "在线客服", "条未读"]

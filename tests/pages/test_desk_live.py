@@ -37,6 +37,41 @@ def test_typing_edits_and_variants_appear_at_the_desk(page: Page, site: str, inb
         expect(note).to_be_hidden(timeout=1_000)
 
 
+def test_a_question_that_comes_after_the_first_of_its_answer_stands_before_it(
+    page: Page, site: str, inbox: Inbox, console
+) -> None:
+    """News of the record and the answer's pieces take different ways: on a busy machine the pieces may be first."""
+    conversation = services.open_conversation(inbox=inbox, contact=services.new_contact(inbox=inbox))
+    sign_in(page, site)
+    held: list[str] = []
+
+    def between(socket) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(frame: str) -> None:
+            if '"author":"visitor"' in frame:
+                held.append(frame)
+                return
+            if held and '"delta"' in frame:
+                socket.send(frame)
+                socket.send(held.pop())
+                return
+            socket.send(frame)
+
+        server.on_message(pass_on)
+
+    page.route_web_socket("**/ws/desk/**", between)
+    page.goto(f"{site}/desk/{conversation.public_id}/")
+    expect(page.locator("#live, .thread, #log").first).to_be_attached()
+    with Visit(site.removeprefix("http://"), conversation) as visit:
+        visit.hello()
+        visit.send(type="say", id="1", text="How long do refunds take?")
+        expect(page.locator(".message.bot")).to_contain_text("cannot speed up", timeout=20_000)
+        expect(page.locator(".message.visitor")).to_have_count(1)
+    order = page.locator(".message").evaluate_all("all => all.map((e) => e.classList.contains('visitor'))")
+    assert order == [True, False]
+
+
 def _type_until_seen(visit: Visit, note: Locator) -> None:
     """What is typed before the desk listens is not shown later: a visitor goes on typing."""
     for _ in range(20):

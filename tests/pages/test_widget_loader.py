@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 from conversations import services
 from conversations.models import Contact, Conversation, Inbox, Message
 from tests.pages.test_widget import HostPage
+from tests.pages.test_widget_speech import EAR
 from tests.serving import serving
-from workspace.chinese import simple_character
+from workspace.chinese import simplified
 from workspace.models import User
 
 STATIC = Path(__file__).parents[2] / "static"
@@ -298,7 +299,7 @@ def test_another_language_needs_no_reload(page: Page, shop, console) -> None:
     expect(frame.locator("html")).to_have_attribute("lang", "zh-Hant")
     expect(launcher(page)).to_have_attribute("aria-label", "關閉聊天")
     said = "".join(frame.locator("[data-words]").evaluate_all(words))
-    assert [character for character in said if simple_character(character) != character]
+    assert [character for character in said if simplified(character) != character]
     assert [character for character in said if character in "关闭输输语这们连访问"] == []
     page.evaluate("Baton.setLocale('en')")
     expect(frame.locator("#queue")).to_contain_text("Nobody is at the desk")
@@ -396,3 +397,19 @@ def test_swapped_pages_and_a_script_included_twice_leave_one_launcher(
     page.evaluate("Baton.open()")
     expect(panel(page).get_by_role("textbox")).to_be_editable()
     assert Message.every.count() == 0
+
+
+def test_closing_the_panel_ends_dictating(page: Page, shop, bare_inbox: Inbox, console) -> None:
+    bare_inbox.takes_speech = True
+    bare_inbox.save()
+    page.add_init_script(EAR)
+    page.goto(shop())
+    launcher(page).click()
+    panel(page).get_by_role("button", name="Dictate").click()
+    expect(panel(page).get_by_role("button", name="Dictate")).to_have_attribute("aria-pressed", "true")
+    page.evaluate("Baton.close()")
+    frame = page.frames[-1]
+    page.wait_for_timeout(500)
+    assert frame.evaluate("ears.at(-1).aborted")
+    page.evaluate("Baton.open()")
+    expect(panel(page).get_by_role("button", name="Dictate")).to_have_attribute("aria-pressed", "false")

@@ -66,6 +66,16 @@ def test_sending_and_typing_end_it_and_what_is_heard_after_counts_no_more(talkin
     expect(box).to_have_value("a")
 
 
+def test_what_came_into_the_box_meanwhile_stays(talking: Page) -> None:
+    box = talking.get_by_role("textbox")
+    microphone(talking).click()
+    talking.evaluate("hear('where is')")
+    talking.evaluate("document.querySelector('textarea').value = 'pasted by the mouse'")
+    talking.evaluate("hear('where is my parcel')")
+    expect(box).to_have_value("pasted by the mouse")
+    expect(microphone(talking)).to_have_attribute("aria-pressed", "false")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

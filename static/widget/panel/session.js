@@ -73,6 +73,7 @@ export class Session {
     const check = await this.fetch("session/check/");
     if (check.ok) return;
     const again = await this.post(path, { ...words, memory: true });
+    if (!again.ok) throw again;
     this.token = (await again.json()).token ?? "";
     this.memoryOnly = true;
   }

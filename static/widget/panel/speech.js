@@ -30,6 +30,7 @@ export function dictate(config, composer, view) {
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
   /** What listens now. @type {any} */
   let ear = null;
+  let written = ""; // by it; other words in the box are the visitor's, and stay
 
   /** @param {boolean} listening */
   const draw = (listening) => {
@@ -48,12 +49,17 @@ export function dictate(config, composer, view) {
     const mine = new Recognition();
     const before = composer.box.value && !/\s$/.test(composer.box.value) ? `${composer.box.value} ` : composer.box.value;
     ear = mine;
+    written = composer.box.value;
     mine.lang = tongue(config.language);
-    mine.continuous = true;
+    mine.continuous = !/Android/.test(navigator.userAgent); // there each result holds those before it once more
     mine.interimResults = true;
     mine.onresult = (/** @type {any} */ event) => {
       if (ear !== mine) return;
-      composer.box.value = before + Array.from(event.results, (/** @type {any} */ each) => each[0].transcript).join("");
+      if (composer.box.value !== written) {
+        end();
+        return;
+      }
+      composer.box.value = written = before + Array.from(event.results, (/** @type {any} */ each) => each[0].transcript).join("");
       composer.box.dispatchEvent(new Event("input"));
     };
     mine.onerror = (/** @type {any} */ event) => {
@@ -62,7 +68,7 @@ export function dictate(config, composer, view) {
     mine.onend = () => {
       if (ear !== mine) return;
       end();
-      composer.focus();
+      if (document.hasFocus()) composer.focus();
     };
     draw(true);
     view.announce(say(config, "listening"));
@@ -78,6 +84,7 @@ export function dictate(config, composer, view) {
   button.addEventListener("click", () => (ear ? ear.stop() : begin())); // its last words still come
   composer.form.addEventListener("submit", end);
   composer.box.addEventListener("keydown", () => ear && end()); // hands have taken over
+  new IntersectionObserver(([button]) => !button.isIntersecting && ear && end()).observe(button); // the panel was closed
 }
 
 /** The reader's own kind of the language, where the browser names it. @param {string} language */
