@@ -7,7 +7,7 @@ its figures alone. The limits are measured: ``benchmarks/support.py`` shows what
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -49,6 +49,8 @@ _GROUPED = r"[1-9]\d{0,2}(?:[.,]\d{2,3})*[.,]\d{3}"
 _WHOLE, _DECIMAL = re.compile(_GROUPED), re.compile(rf"({_GROUPED}|\d+)[.,](\d+)")
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "万": 10**4, "亿": 10**8}
 _HOUR = re.compile(r"(\d{1,2})(?::\d\d)?\s*(?:pm\b|p\.m)|(?:下午|晚上)\s*(\d{1,2})|\b(1[3-9]|2[0-3]):\d\d")
+_SPACED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?: \d{3})+(?!\d|[.,]\d)")
+_TIME = re.compile(r"(?<![\d.:,])([01]?\d|2[0-3])[.:]([0-5]\d)(?!\d|[.:,]\d)")
 _RAISED = re.compile(r"[⁰¹²³⁴-⁹①-⑳]")
 _NUMBERS = (
     *("zero", "one once first january jan", "two twice second february feb", "three third march mar"),
@@ -58,7 +60,8 @@ _NUMBERS = (
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
 _SPELLED = {word: number for number, words in enumerate(_NUMBERS) for word in words.split()} | {
-    word: 10 * tens for tens, word in enumerate(_TENS, 2)
+    **{word: 10 * tens for tens, word in enumerate(_TENS, 2)},
+    "thousand": 1_000,
 }
 _MAY = re.compile(r"\bmay\s+\d|\d(?:st|nd|rd|th)?\s+(?:of\s+)?may\b")
 _NUMERAL = re.compile(r"[零〇一二两三四五六七八九十百千万]{1,20}")
@@ -87,7 +90,9 @@ class Sources:
         for address in _ADDRESS.findall(bare) if _MAY_HOLD_ADDRESS.search(bare) else ():
             if not any(address.rstrip(".,;:!/") in read.text for read in self._read):
                 return False
-        if not self._figures.issuperset(_figures(bare)):
+        if not self._figures.issuperset(_figures(bare)) and not (
+            _SPACED.search(bare) and self._figures.issuperset(_figures(_closed_up(bare)))
+        ):
             return False
         return self._share(bare) >= (SHARED_UNSPACED if self._unspaced else SHARED)
 
@@ -121,9 +126,8 @@ def _read(text: str) -> _Read:
     bare = _MARKUP.sub(" ", folded)
     raised = {str(int(unicodedata.numeric(mark))) for mark in _RAISED.findall(text)}
     told = {str(number) for number in _told(bare)}
-    figures = (
-        _figures(folded) | _figures(folded, scaled=False) | raised | told
-    )  # also what only looks like a list's number
+    figures = _figures(folded) | _figures(folded, scaled=False)  # also what only looks like a list's number
+    figures |= _figures(_closed_up(folded)) | _clock(folded) | raised | told
     return _Read(bare, frozenset(_words(bare)), frozenset(figures))
 
 
@@ -147,6 +151,20 @@ def _figures(text: str, *, scaled: bool = True) -> set[str]:
     return found
 
 
+def _closed_up(text: str) -> str:
+    """Thousands that a space sets apart, as some write them, without it."""
+    return _SPACED.sub(lambda figure: figure[0].replace(" ", ""), text)
+
+
+def _clock(text: str) -> set[str]:
+    """What a time may be written as, too: 9:30 as 9.30, and 9.30 as 9:30."""
+    found: set[str] = set()
+    for hour, minute in _TIME.findall(text):
+        minutes = minute.rstrip("0")
+        found |= {_integer(hour), _integer(minute), f"{_integer(hour)}.{minutes}" if minutes else _integer(hour)}
+    return found
+
+
 def _values(figure: str) -> set[str]:
     """What a figure with marks in it stands for: 1,500 and 1.500 are 1500, 4.90 and 4,9 are 4.9, 31.12.2026 is a date."""
     if _WHOLE.fullmatch(figure):
@@ -163,20 +181,35 @@ def _integer(digits: str) -> str:
 
 def _told(text: str) -> set[int]:
     """The numbers of a text that are not in its digits: those in words, months, and hours by the other clock."""
-    numbers = [_SPELLED.get(word) for word in re.findall(r"[a-z]+", text)]
-    found = {number for number in numbers if number is not None}
-    for number, following in pairwise(numbers):
-        if number and following:
-            if following == 100:
-                found.add(number * following)
-            elif number >= 20 and following < 10:
-                found.add(number + following)
+    found = _english(re.findall(r"[a-z]+", text))
     if _MAY.search(text):
         found.add(5)
     for numeral in _NUMERAL.findall(text):
         found |= _chinese(numeral)
     for later, late, clock in _HOUR.findall(text):
         found.add(int(clock) - 12 if clock else int(later or late) + 12)
+    return found
+
+
+def _english(words: Sequence[str]) -> set[int]:
+    """Each number word by itself, and what those that follow each other make: two hundred and fifty is 250, too."""
+    found: set[int] = set()
+    whole = part = 0
+    for word in words:
+        number = _SPELLED.get(word)
+        if number is None:
+            if word != "and":
+                whole = part = 0
+            continue
+        if number == 100:
+            part = max(part, 1) * number
+        elif number == 1_000:
+            whole, part = whole + max(part, 1) * number, 0
+        elif part % 100 == 0 or (part % 10 == 0 and part % 100 >= 20 and 0 < number < 10):
+            part += number
+        else:  # another one begins
+            whole, part = 0, number
+        found |= {number, whole + part}
     return found
 
 

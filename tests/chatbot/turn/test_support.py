@@ -157,6 +157,14 @@ def test_the_number_of_a_list_item_is_no_figure(mark: str) -> None:
         ("24. Dezember: geschlossen", "24. Dezember: geschlossen"),
         ("共有15种颜色", "共有15种颜色。"),
         ("option 15 euros", "Each option 15 euros."),
+        ("It costs two hundred and fifty euros.", "It costs 250 euros."),
+        ("one thousand two hundred pieces", "There are 1,200 pieces, or 1200."),
+        ("from one thousand pieces on", "From 1000 pieces on."),
+        ("twenty-five or thirty days", "Within 25 or 30 days."),
+        ("It costs 1,500 euros.", "It costs 1 500 euros."),
+        ("It costs 12 500 euros.", "It costs 12,500 euros or 12500."),
+        ("We open at 9.30 in the morning.", "We open at 9:30."),
+        ("We open at 9:30.", "We open at 9.30 in the morning."),
     ],
 )
 def test_a_figure_that_looks_like_a_lists_number_is_one(source: str, sentence: str) -> None:
@@ -169,6 +177,10 @@ def test_a_figure_that_looks_like_a_lists_number_is_one(source: str, sentence: s
         ("基础方案99元每月。", "基础方案59元每月。"),
         ("共有15种颜色", "共有17种颜色。"),
         ("option 15 euros", "Each option 25 euros."),
+        ("It costs two hundred and fifty euros.", "It costs 350 euros."),
+        ("It costs 1 500 euros.", "It costs 2 500 euros."),
+        ("twenty, five", "Within 35 days."),
+        ("We open at 9.30 in the morning.", "We open at 9:45."),
     ],
 )
 def test_and_must_be_in_a_source(source: str, sentence: str) -> None:
