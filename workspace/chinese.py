@@ -17,6 +17,7 @@ _IN_BOTH = frozenset(
     "于云余佛俊修僵克冢冬凌几出刮制千升卜即卷只台吃合吊同后向呆周咽哄唇喂噪回困埼奸姜娘家局峰巨布席干幸床庵弦彩征御志念恤愈戚扇才扎托扣折抬抵拐拼挨挲"
     "挽捆捍搜教旋旗既昆暗曲札朱杆杯松板查栗核梁棋棱欲污沈沾泄泛注游溪溯漓灶狸玩璇症痴皂真矩私秋秘粽糊糖系累群胄胡致舍芸苔范蒙蓑蔑表谷踊逾郁酸里雕面飧"
 )
+_HAN = re.compile(r"[\u3400-\u9fff]")
 _NOT_CHINESE = re.compile(r"[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")  # Japanese and Korean know such characters, too
 
 
@@ -33,7 +34,7 @@ def is_simplified(text: str) -> bool:
 def simplified(text: str) -> str:
     """Each character as Simplified Chinese writes it, whatever the others are: what is compared is written alike, also a name in
     a text of the other script, and every character keeps its place."""
-    return text if text.isascii() else text.translate(_tables()[0])
+    return text.translate(_tables()[0]) if not text.isascii() and _HAN.search(text) else text
 
 
 def in_mainland_words(text: str) -> str:
@@ -51,7 +52,7 @@ def _leaning(text: str) -> int:
     if text.isascii() or _NOT_CHINESE.search(text):
         return 0
     only_traditional, only_simplified = _tables()
-    return sum((ord(c) in only_traditional) - (c in only_simplified) for c in text)
+    return sum((ord(c) in only_traditional) - (c in only_simplified) for c in _HAN.findall(text))
 
 
 @lru_cache(maxsize=1)
