@@ -31,11 +31,18 @@ TYPING_S = 2.5  # so long after a key somebody counts as typing
 MOST_TYPING = 1_000
 
 
+class Gone(Exception):
+    """Nobody reads any more what is sent there."""
+
+
 class Watcher(Protocol):
     """Somebody who sees a conversation: a visitor's socket, an agent's."""
 
     def send_live(self, frame: str, turn: str) -> Coroutine[Any, Any, None]:
-        """Send one live frame (JSON), of `turn` if it is about one. May take long; the next one waits and is bigger."""
+        """Send one live frame (JSON), of `turn` if it is about one. May take long; the next one waits and is bigger.
+
+        Raises `Gone`.
+        """
 
     def rung(self, bell: Doorbell) -> None:
         """The record has news; called on the event loop, returns at once."""
@@ -409,9 +416,10 @@ class Hub:
             place.since = time.monotonic()
             try:
                 waits = sending.send(None)
-            except StopIteration:  # sent
+            except (StopIteration, Gone):  # sent; or to a socket whose consumer notices by itself that it is going away
                 return
-            except Exception:  # a socket that is going away; its consumer notices by itself
+            except Exception:  # one watcher's fault is not the others'
+                logger.exception("a live frame was not sent")
                 return
             rest = _from(sending, waits)
 
@@ -444,8 +452,12 @@ def _from(sending: Coroutine[Any, Any, None], waits: Any) -> Generator[Any, Any,
 
 
 async def _quietly(rest: Awaitable[None]) -> None:
-    with contextlib.suppress(Exception):  # a socket that is going away; its consumer notices by itself
+    try:
         await rest
+    except Gone:
+        pass
+    except Exception:  # one watcher's fault is not the others'
+        logger.exception("a live frame was not sent")
 
 
 _hub = Hub()

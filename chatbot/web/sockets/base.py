@@ -18,6 +18,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from chatbot.crossing import Away
+from chatbot.live.hub import Gone
 from chatbot.web.errors import sentence
 from conversations.broadcast import Doorbell
 from conversations.events import EventView
@@ -47,10 +48,6 @@ class BadFrame(Exception):
         super().__init__(code)
 
 
-class Gone(Exception):
-    """Nobody reads any more what is sent here."""
-
-
 class Socket(AsyncWebsocketConsumer):
     """A WebSocket that speaks JSON objects with a ``type``, one handler a type."""
 
@@ -60,6 +57,7 @@ class Socket(AsyncWebsocketConsumer):
     _catching_up: asyncio.Task[None] | None = None
     _sending = 0  # frames that wait for room in the connection
     _moved_at = 0.0  # when one last found it
+    _closed = False  # by us
     _patience: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -89,11 +87,16 @@ class Socket(AsyncWebsocketConsumer):
         if not self._sending:
             self._moved_at = time.monotonic()
         self._sending += 1
+        self._closed = self._closed or message["type"] == "websocket.close"
         if self._patience is None:
             self._patience = asyncio.get_running_loop().call_later(UNREAD_S, self._lose_patience)
         try:
             await self._send(message)
         except OSError:
+            raise Gone from None
+        except RuntimeError:  # the server's word for what comes after our own close; else it is a fault of ours
+            if not self._closed:
+                raise
             raise Gone from None
         finally:
             self._sending -= 1

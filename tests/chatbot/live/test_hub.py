@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chatbot import handover
-from chatbot.live.hub import Hub, hub
+from chatbot.live.hub import Gone, Hub, hub
 from conversations import services
 from conversations.broadcast import Doorbell
 from conversations.models import Conversation
@@ -59,6 +59,37 @@ def test_whoever_returns_gets_a_block_that_closed_over_text_it_had_already() -> 
         assert delta["blocks"] == [{"to": 13, "html": "<p>Seven days.</p>\n"}]
 
     on_a_loop(leave_and_return())
+
+
+class Blind(Eye):
+    """Cannot be sent anything; `late`: finds out only after it has waited."""
+
+    def __init__(self, problem: Exception, *, late: bool) -> None:
+        super().__init__()
+        self._problem, self._late = problem, late
+
+    async def send_live(self, frame: str, turn: str) -> None:
+        if self._late:
+            await asyncio.sleep(0)
+        raise self._problem
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(("problem", "said"), [(Gone(), []), (ValueError("ours"), ["a live frame was not sent"])])
+def test_a_watcher_who_cannot_be_sent_to_takes_nothing_from_others_and_a_fault_is_said(
+    late: bool, problem: Exception, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def write() -> None:
+        live, eye = Hub(), Eye()
+        live.watch("cnv_1", Blind(problem, late=late))
+        live.watch("cnv_1", eye)
+        log = live.open("cnv_1", "trn_1", 1)
+        live.write(log, "Seven days.")
+        await asyncio.sleep(0.01)
+        assert [delta["text"] for delta in eye.sent("delta")] == ["Seven days."]
+
+    on_a_loop(write())
+    assert list(dict.fromkeys(record.message for record in caplog.records)) == said
 
 
 def test_news_that_changes_no_hands_does_not_stop_the_copy_of_an_answer() -> None:
