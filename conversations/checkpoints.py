@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from conversations.models import Conversation, Status, Turn
-from workspace.crypto import seal_for
+from workspace.crypto import sealed_value
 
 TURN_LEASE_S = 3.0  # renewed each second; what a dead process wrote is marked within this and a sweep (`sweep_turns`)
 _MOST = 200  # rows a statement
@@ -44,8 +44,7 @@ def _keep(checkpoints: Sequence[Checkpoint]) -> set[int]:
     lease = connection.ops.adapt_datetimefield_value(turn_lease())
     rows: list[int | str] = []
     for each in checkpoints:
-        turn = Turn(public_id=each.turn, workspace_id=each.workspace_id)
-        rows += [each.turn_id, str(seal_for(turn, "shown", each.shown))]
+        rows += [each.turn_id, str(sealed_value(Turn, "shown", each.workspace_id, each.turn, each.shown))]
     sql = f"""
         UPDATE {turns} SET shown = seen.column2, lease_until = %s
         FROM (VALUES {", ".join(["(%s, %s)"] * len(checkpoints))}) AS seen, {conversations} AS line

@@ -39,7 +39,9 @@ class SealedTextField(_TextField):
         def __get__(self, instance: models.Model | None, cls: Any = None) -> Any:
             value = super().__get__(instance, cls)
             if instance is not None and isinstance(value, Ciphertext):
-                value = self.field.from_plain_text(keyring().open(value, _place(instance, self.field)))
+                held: Any = instance
+                opened = keyring().open(value, _place(self.field, held.workspace_id, held.public_id))
+                value = self.field.from_plain_text(opened)
                 instance.__dict__[self.field.attname] = value
             return value
 
@@ -91,9 +93,15 @@ def seal_for(instance: models.Model, attname: str, value: Any) -> Ciphertext | N
     """Seal `value` for one column of one row, for use in a compare-and-set ``update``."""
     if value is None or isinstance(value, Ciphertext):
         return value
-    field = instance._meta.get_field(attname)
+    held: Any = instance
+    return sealed_value(type(instance), attname, held.workspace_id, held.public_id, value)
+
+
+def sealed_value(model: type[models.Model], attname: str, workspace_id: int, public_id: str, value: Any) -> Ciphertext:
+    """Seal `value` for one column of the row of a workspace that has this public id."""
+    field = model._meta.get_field(attname)
     assert isinstance(field, SealedTextField)
-    return Ciphertext(keyring().seal(field.to_plain_text(value), _place(instance, field)))
+    return Ciphertext(keyring().seal(field.to_plain_text(value), _place(field, workspace_id, public_id)))
 
 
 def fingerprint(workspace_id: int, text: str) -> str:
@@ -101,5 +109,5 @@ def fingerprint(workspace_id: int, text: str) -> str:
     return keyring().fingerprint(f"{workspace_id}\0{text}")
 
 
-def _place(instance: Any, field: "models.Field[Any, Any]") -> bytes:
-    return f"{instance._meta.db_table}.{field.column}:{instance.workspace_id}:{instance.public_id}".encode()
+def _place(field: "models.Field[Any, Any]", workspace_id: int, public_id: str) -> bytes:
+    return f"{field.model._meta.db_table}.{field.column}:{workspace_id}:{public_id}".encode()

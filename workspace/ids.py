@@ -1,5 +1,6 @@
 """Opaque public ids such as ``cnv_3k9f…``: random, unguessable, safe in a URL, never reused."""
 
+import base64
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -8,11 +9,14 @@ from django.utils.deconstruct import deconstructible
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
 RANDOM_CHARACTERS = 20  # 100 bits
+_RANDOM_BYTES = 13
+_IN_OURS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode())
 
 
 def new_id(prefix: str) -> str:
     """A fresh id, for example ``new_id("cnv") == "cnv_7m2p…"`` (prefix, underscore, 100 random bits)."""
-    return f"{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
+    drawn = base64.b32encode(secrets.token_bytes(_RANDOM_BYTES))[:RANDOM_CHARACTERS]
+    return f"{prefix}_{drawn.translate(_IN_OURS).decode()}"
 
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.query import get_related_populators
 from django.db.models.sql import InsertQuery
 
@@ -47,12 +47,12 @@ class Rows(Generic[Row]):
         return next(iter(self.all(**values)), None)
 
     def _statement(self) -> "_Statement[Row]":
-        found = self._written.get(connection.vendor)
+        vendor = _connection().vendor
+        found = self._written.get(vendor)
         if found is None:
             with self._writing:
                 stand_ins = _stand_ins(self._given)
-                found = _Statement(self._rows(**stand_ins), stand_ins)
-                self._written[connection.vendor] = found
+                found = self._written[vendor] = _Statement(self._rows(**stand_ins), stand_ins)
         return found
 
 
@@ -60,7 +60,7 @@ class _Statement(Generic[Row]):
     """A query set's SQL, and how its columns become instances: what `django.db.models.query.ModelIterable` does."""
 
     def __init__(self, rows: models.QuerySet[Row], stand_ins: Mapping[str, Any]) -> None:
-        compiler = rows.query.get_compiler(connection=connection)
+        compiler = rows.query.get_compiler(connection=_connection())
         self._sql, written = compiler.as_sql()
         self._values = [_name_of(value, stand_ins) for value in written]
         if missing := set(stand_ins) - {name for name, _, _ in self._values}:
@@ -71,12 +71,13 @@ class _Statement(Generic[Row]):
         self._columns = slice(places[0], places[-1] + 1)
         self._names = [column[0].target.attname for column in chosen[self._columns]]
         populators: Any = get_related_populators  # the stubs know a later Django's
-        self._related = populators(compiler.klass_info, chosen, connection.alias)
+        self._related = populators(compiler.klass_info, chosen, DEFAULT_DB_ALIAS)
         self._conversions = compiler.get_converters([column[0] for column in chosen])
         self._compiler = compiler
 
     def run(self, values: Mapping[str, Any]) -> list[Row]:
-        given = [_value(values[name], at) if name else value for name, at, value in self._values]
+        connection = _connection()
+        given = [_value(connection, values[name], at) if name else value for name, at, value in self._values]
         with connection.cursor() as cursor:
             cursor.execute(self._sql, given)
             found: Any = cursor.fetchall()
@@ -85,7 +86,7 @@ class _Statement(Generic[Row]):
         return [self._instance(row) for row in found]
 
     def _instance(self, row: Sequence[Any]) -> Row:
-        instance: Row = self.model.from_db(connection.alias, self._names, row[self._columns])
+        instance: Row = self.model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._columns])
         for related in self._related:
             related.populate(row, instance)
         return instance
@@ -93,21 +94,28 @@ class _Statement(Generic[Row]):
 
 def insert(row: models.Model) -> None:
     """As ``row.save(force_insert=True)``, without signals; the row gets its key."""
+    connection = _connection()
     sql, fields = _insertion(type(row), connection.vendor)
     with connection.cursor() as cursor:
-        cursor.execute(sql, _to_write(row, fields, adding=True))
+        cursor.execute(sql, _to_write(connection, row, fields, adding=True))
         row.pk = cursor.fetchone()[0]
-    row._state.adding, row._state.db = False, connection.alias
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 def update(row: models.Model, names: Sequence[str]) -> None:
     """As ``row.save(update_fields=names)``, without signals; whoever holds the row's lock knows that it is there."""
+    connection = _connection()
     sql, fields = _change(type(row), tuple(names), connection.vendor)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*_to_write(row, fields, adding=False), row.pk])
+        cursor.execute(sql, [*_to_write(connection, row, fields, adding=False), row.pk])
 
 
-def _to_write(row: models.Model, fields: Sequence[Any], *, adding: bool) -> list[Any]:
+def _connection() -> Any:
+    """This thread's own: Django's `connection` looks for it anew at each attribute, which is felt here."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _to_write(connection: Any, row: models.Model, fields: Sequence[Any], *, adding: bool) -> list[Any]:
     return [field.get_db_prep_save(field.pre_save(row, adding), connection=connection) for field in fields]
 
 
@@ -116,7 +124,7 @@ def _insertion(model: type[models.Model], vendor: str) -> tuple[str, Sequence[An
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     query = InsertQuery(model)
     query.insert_values(fields, [model()])
-    compiler = query.get_compiler(connection=connection)
+    compiler = query.get_compiler(connection=_connection())
     compiler.returning_fields = [model._meta.pk]
     ((sql, _),) = compiler.as_sql()
     return sql, fields
@@ -124,7 +132,7 @@ def _insertion(model: type[models.Model], vendor: str) -> tuple[str, Sequence[An
 
 @lru_cache
 def _change(model: type[models.Model], names: tuple[str, ...], vendor: str) -> tuple[str, Sequence[Any]]:
-    quote = connection.ops.quote_name
+    quote = _connection().ops.quote_name
     fields: list[Any] = [model._meta.get_field(name) for name in names]
     key: Any = model._meta.pk
     columns = ", ".join(f"{quote(field.column)} = %s" for field in fields)
@@ -152,15 +160,15 @@ def _name_of(value: Any, stand_ins: Mapping[str, Any]) -> tuple[str, int, Any]:
     for name, stand_in in stand_ins.items():
         if isinstance(stand_in, list) and value in stand_in:
             return name, stand_in.index(value), None
-        if not isinstance(stand_in, list) and value == _as_written(stand_in):
+        if not isinstance(stand_in, list) and value == _as_written(_connection(), stand_in):
             return name, -1, None
     return "", -1, value
 
 
-def _value(given: Any, at: int) -> Any:
+def _value(connection: Any, given: Any, at: int) -> Any:
     """A short list is filled up with its last value: it is asked for again, and found once."""
-    return _as_written(given) if at < 0 else given[min(at, len(given) - 1)]
+    return _as_written(connection, given) if at < 0 else given[min(at, len(given) - 1)]
 
 
-def _as_written(value: Any) -> Any:
+def _as_written(connection: Any, value: Any) -> Any:
     return connection.ops.adapt_datetimefield_value(value) if isinstance(value, dt.datetime) else value

@@ -14,7 +14,7 @@ from chatbot.llm.errors import ModelCallFailed
 from chatbot.llm.profile import Profile
 from chatbot.llm.reading import Answer, error_message, read_json
 from chatbot.llm.request import ASSISTANT, SYSTEM, TOOL, USER, ChatMessage, Request, repair
-from chatbot.llm.sse import LineTooLong, SseDecoder
+from chatbot.llm.sse import DONE, LineTooLong, SseDecoder
 from chatbot.turn.values import ModelEvent
 
 MAX_BODY = 8 * 1024 * 1024
@@ -108,7 +108,7 @@ class ChatReader:
         try:
             for payload in self._decoder.feed(data):
                 stripped = payload.strip()
-                if stripped == "[DONE]":
+                if stripped == DONE:
                     self.done = True
                     return
                 if stripped:
@@ -129,20 +129,24 @@ class ChatReader:
             words = error_message(chunk)
             raise ModelCallFailed(errors.from_event(words), "error event")
         answer = self._answer
-        answer.counted(chunk.get("usage"))
+        if (usage := chunk.get("usage")) is not None:
+            answer.counted(usage)
         choice = _first(chunk.get("choices"))
         if choice is None:
             return []
         events = answer.begin(chunk.get("model"))
         delta = choice.get("delta") or choice.get("message")
         if isinstance(delta, dict):
-            events += answer.reasoning(delta.get("reasoning_content") or delta.get("reasoning"))
-            events += answer.text(delta.get("content"))
+            if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+                events += answer.reasoning(thought)
+            if said := delta.get("content"):
+                events += answer.text(said)
             calls = delta.get("tool_calls")
             if isinstance(calls, list):
                 for at, fragment in enumerate(calls):
                     answer.tool_fragment(fragment, at)
-        answer.finished(choice.get("finish_reason"))
+        if reason := choice.get("finish_reason"):
+            answer.finished(reason)
         return events
 
 

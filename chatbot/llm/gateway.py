@@ -15,7 +15,7 @@ from chatbot.llm.errors import ModelCallFailed
 from chatbot.llm.profile import Profile
 from chatbot.llm.reading import Answer, error_message, read_json
 from chatbot.llm.request import ASSISTANT, ChatMessage, Request, repair
-from chatbot.llm.sse import MAX_LINE, LineTooLong, SseDecoder
+from chatbot.llm.sse import DONE, MAX_LINE, LineTooLong, SseDecoder
 from chatbot.turn.values import ModelEvent
 
 _MARKER = re.compile(r"<\|(system|context|user|assistant|tool)\|>", re.IGNORECASE)
@@ -140,7 +140,7 @@ class GatewayReader:
         try:
             for payload in self._sse.feed(data):
                 stripped = payload.strip()
-                if stripped == "[DONE]":
+                if stripped == DONE:
                     self.done = True
                     return
                 if stripped:

@@ -147,12 +147,15 @@ class Answer:
 
 
 def read_json(payload: str | bytes) -> dict[str, Any]:
-    """An object of the stream. Half a surrogate pair, which a strict parser refuses, is let through. Raises `ModelCallFailed`."""
+    """An object of the stream. Half a surrogate pair and half a character, which a strict parser refuses, are let through.
+
+    Raises `ModelCallFailed`.
+    """
     try:
         value = orjson.loads(payload)
     except orjson.JSONDecodeError:
         try:
-            value = json.loads(payload)
+            value = json.loads(payload if isinstance(payload, str) else payload.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise ModelCallFailed(errors.MALFORMED, "not JSON") from None
     if not isinstance(value, dict):

@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterator
 
 MAX_LINE = 1024 * 1024
+DONE = b"[DONE]"
+"""How APIs of this kind say that a stream is over."""
+
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -21,11 +24,11 @@ class SseDecoder:
 
     def __init__(self) -> None:
         self._rest = b""  # of a line whose end has not come
-        self._data: list[str] = []
+        self._data: list[bytes] = []
         self._started = False
 
-    def feed(self, data: bytes) -> Iterator[str]:
-        """Yields payloads; an event is complete at its blank line. Raises `LineTooLong`."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yields payloads, in UTF-8; an event is complete at its blank line. Raises `LineTooLong`."""
         data = self._rest + data
         if not self._started:
             if len(data) < len(_BOM) and _BOM.startswith(data):
@@ -36,17 +39,13 @@ class SseDecoder:
         self._rest = lines.pop()
         for line in lines:
             if line:
-                self._take(line)
+                if line.startswith(b"data") and line[4:5] in b":":  # nothing else is of use
+                    self._data.append(line[5:].removeprefix(b" "))
             elif self._data:
-                payload, self._data = "\n".join(self._data), []
+                payload, self._data = b"\n".join(self._data), []
                 yield payload
         if len(self._rest) > MAX_LINE:
             raise LineTooLong
-
-    def _take(self, line: bytes) -> None:
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            self._data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -19,16 +19,24 @@ SHARED, SHARED_UNSPACED = 0.22, 0.1  # of a sentence's own words, at least; of C
 LONGEST_SCALED = 20  # digits of a figure that is multiplied
 CLAIM_WORDS = 6  # a sentence with fewer is too short to tell
 
+# What is no claim, though figures stand in it. Each begins with what is searched for quickly: a sentence is read while it streams.
+_LISTED = r"(?:(?:[^\S\n]|[>*_#+-]){0,12}\(?\d{1,2}(?:[)、]|\.(?!\d))|[^\S\n]{0,12}[-+>#]{1,6}(?=\s|$))"
+_FIRST_LISTED, _NEXT_LISTED = re.compile(_LISTED), re.compile(rf"\n{_LISTED}")
 _MARKUP = re.compile(
-    r"""\[\^?\d{1,3}\] | ^(?:[^\S\n]|[>*_\#+-]){0,12}\(?\d{1,2}(?:[)、]|\.(?!\d)) | ^[^\S\n]{0,12}[-+>\#]{1,6}(?:\s|$) | [*_`|]+
-    | \bstep\s+\d{1,2}\b | 第\s*\d{1,2}\s*步 | 步骤\s*\d{1,2}(?!\d)
-    | \b(?:option|method)\s+\d{1,2}(?=[^\S\n]*(?:[:,.;)]|$)) | (?:方法|方式|选项|方案)\s*\d{1,2}(?=[^\S\n]*(?:[:,.;)、。]|$))
-    | \b\d\s+(?:steps|ways|options|things|points|methods)\b | (?<!\d)\d\s*(?:种|个(?:步骤|方法|方式|选项))""",
+    r"""\[\^?\d{1,3}\] | \* | _ | ` | \| | step(?<!\wstep)\s+\d{1,2}\b
+    | option(?<!\woption)\s+\d{1,2}(?=[^\S\n]*(?:[:,.;)]|$)) | method(?<!\wmethod)\s+\d{1,2}(?=[^\S\n]*(?:[:,.;)]|$))""",
+    re.MULTILINE | re.VERBOSE,
+)
+_COUNTED = re.compile(r"\d(?<!\w\d)\s+(?:steps|ways|options|things|points|methods)\b")
+_CHINESE_MARKUP = re.compile(
+    r"""第\s*\d{1,2}\s*步 | 步骤\s*\d{1,2}(?!\d) | (?:方法|方式|选项|方案)\s*\d{1,2}(?=[^\S\n]*(?:[:,.;)、。]|$))
+    | (?<!\d)\d\s*(?:种|个(?:步骤|方法|方式|选项))""",
     re.MULTILINE | re.VERBOSE,
 )
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s()<>\]，。；、）]+|[\w.+-]+@[\w-]+\.[\w.-]+", re.ASCII)
 _MAY_HOLD_ADDRESS = re.compile(r"://|www\.|@(?<=[\w.+-]@)\w", re.ASCII)
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]+|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+")
+_ASCII_WORD = re.compile(r"[a-z]+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _NO_CLAIM = re.compile(
     r"""[?？]['"”’)）\s]*$ | \b(?:sorry|apolog|no\s+source|not?\s+(?:have|find|sure|mention|state|say|contain)|unable\s+to|
@@ -49,8 +57,11 @@ _GROUPED = r"[1-9]\d{0,2}(?:[.,]\d{2,3})*[.,]\d{3}"
 _WHOLE, _DECIMAL = re.compile(_GROUPED), re.compile(rf"({_GROUPED}|\d+)[.,](\d+)")
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "万": 10**4, "亿": 10**8}
 _HOUR = re.compile(r"(\d{1,2})(?::\d\d)?\s*(?:pm\b|p\.m)|(?:下午|晚上)\s*(\d{1,2})|\b(1[3-9]|2[0-3]):\d\d")
+_MAY_HOLD_HOUR = re.compile(r"p\.?m|下午|晚上|\d:\d\d")
 _SPACED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?: \d{3})+(?!\d|[.,]\d)")
 _TIME = re.compile(r"(?<![\d.:,])([01]?\d|2[0-3])[.:]([0-5]\d)(?!\d|[.:,]\d)")
+_MAY_BE_SPACED, _MAY_BE_TIME = re.compile(r"\d \d\d\d"), re.compile(r"\d[.:]\d\d")  # searched for quickly
+_SCALED = re.compile(r"\d\s*(?:thousand|million|billion|[万亿])")
 _RAISED = re.compile(r"[⁰¹²³⁴-⁹①-⑳]")
 _NUMBERS = (
     *("zero", "one once first january jan", "two twice second february feb", "three third march mar"),
@@ -91,7 +102,7 @@ class Sources:
             if not any(address.rstrip(".,;:!/") in read.text for read in self._read):
                 return False
         if not self._figures.issuperset(_figures(bare)) and not (
-            _SPACED.search(bare) and self._figures.issuperset(_figures(_closed_up(bare)))
+            _may_be_spaced(bare) and self._figures.issuperset(_figures(_closed_up(bare)))
         ):
             return False
         return self._share(bare) >= (SHARED_UNSPACED if self._unspaced else SHARED)
@@ -123,16 +134,30 @@ class Sources:
 @lru_cache(maxsize=512)  # the same passages are the sources of many answers
 def _read(text: str) -> _Read:
     folded = _fold(text)
-    bare = _MARKUP.sub(" ", folded)
-    raised = {str(int(unicodedata.numeric(mark))) for mark in _RAISED.findall(text)}
-    told = {str(number) for number in _told(bare)}
-    figures = _figures(folded) | _figures(folded, scaled=False)  # also what only looks like a list's number
-    figures |= _figures(_closed_up(folded)) | _clock(folded) | raised | told
+    bare = _without_markup(folded)
+    figures = _figures(folded)  # also what only looks like a list's number
+    if _SCALED.search(folded):
+        figures |= _figures(folded, scaled=False)
+    if _may_be_spaced(folded):
+        figures |= _figures(_closed_up(folded))
+    figures |= _clock(folded)
+    figures.update(str(number) for number in _told(bare))
+    figures.update(str(int(unicodedata.numeric(mark))) for mark in _RAISED.findall(text))
     return _Read(bare, frozenset(_words(bare)), frozenset(figures))
 
 
 def _bare(text: str) -> str:
-    return _MARKUP.sub(" ", _fold(text))
+    return _without_markup(_fold(text))
+
+
+def _without_markup(text: str) -> str:
+    """Without what only orders or decorates: marks of sources, bold, bullets, numbers of a list and of steps."""
+    if listed := _FIRST_LISTED.match(text):
+        text = f" {text[listed.end() :]}"
+    if "\n" in text:
+        text = _NEXT_LISTED.sub("\n ", text)
+    text = _COUNTED.sub(" ", _MARKUP.sub(" ", text))
+    return text if text.isascii() else _CHINESE_MARKUP.sub(" ", text)
 
 
 def _fold(text: str) -> str:
@@ -151,6 +176,10 @@ def _figures(text: str, *, scaled: bool = True) -> set[str]:
     return found
 
 
+def _may_be_spaced(text: str) -> bool:
+    return _MAY_BE_SPACED.search(text) is not None
+
+
 def _closed_up(text: str) -> str:
     """Thousands that a space sets apart, as some write them, without it."""
     return _SPACED.sub(lambda figure: figure[0].replace(" ", ""), text)
@@ -159,7 +188,7 @@ def _closed_up(text: str) -> str:
 def _clock(text: str) -> set[str]:
     """What a time may be written as, too: 9:30 as 9.30, and 9.30 as 9:30."""
     found: set[str] = set()
-    for hour, minute in _TIME.findall(text):
+    for hour, minute in _TIME.findall(text) if _MAY_BE_TIME.search(text) else ():
         minutes = minute.rstrip("0")
         found |= {_integer(hour), _integer(minute), f"{_integer(hour)}.{minutes}" if minutes else _integer(hour)}
     return found
@@ -181,13 +210,16 @@ def _integer(digits: str) -> str:
 
 def _told(text: str) -> set[int]:
     """The numbers of a text that are not in its digits: those in words, months, and hours by the other clock."""
-    found = _english(re.findall(r"[a-z]+", text))
-    if _MAY.search(text):
+    words = _ASCII_WORD.findall(text)
+    found = set() if _SPELLED.keys().isdisjoint(words) else _english(words)
+    if "may" in text and _MAY.search(text):
         found.add(5)
-    for numeral in _NUMERAL.findall(text):
-        found |= _chinese(numeral)
-    for later, late, clock in _HOUR.findall(text):
-        found.add(int(clock) - 12 if clock else int(later or late) + 12)
+    if not text.isascii():
+        for numeral in _NUMERAL.findall(text):
+            found |= _chinese(numeral)
+    if _MAY_HOLD_HOUR.search(text):
+        for later, late, clock in _HOUR.findall(text):
+            found.add(int(clock) - 12 if clock else int(later or late) + 12)
     return found
 
 
@@ -232,7 +264,7 @@ def _chinese(numeral: str) -> set[int]:
 def _words(text: str) -> set[str]:
     """Words by their first letters; Chinese and Japanese by pairs of characters."""
     words: set[str] = set()
-    for run in _WORD.findall(text):
+    for run in (_ASCII_WORD if text.isascii() else _WORD).findall(text):
         if _UNSPACED.match(run):
             words.update(a + b for a, b in pairwise(run))
         elif len(run) > 2 and run not in _COMMON:

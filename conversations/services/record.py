@@ -110,13 +110,16 @@ def say(
 
 
 def begin_turn(conversation: Conversation, question: Message, *, repeats: Turn | None = None) -> Turn:
-    answers = Message.objects.of(conversation.workspace_id).filter(conversation=conversation, turn__question=question)
+    variant = 1
+    if repeats:
+        answers = Message.objects.of(conversation.workspace_id).filter(conversation=conversation, turn__question=question)
+        variant += answers.count()
     turn = Turn(
         workspace_id=conversation.workspace_id,
         conversation=conversation,
         question=question,
         repeats=repeats,
-        variant=answers.count() + 1 if repeats else 1,
+        variant=variant,
         epoch=conversation.epoch,
         lease_until=turn_lease(),
     )
