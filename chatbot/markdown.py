@@ -22,6 +22,9 @@ _PROSE_LINE = (
     r"""(?=[^\W\d_]|["'“”‘’(（《「『【¿¡@$€£¥])(?:[^\s`*_~\[\]<>&\\|]++|[ ](?![ \n])|\[\d{1,3}\](?![(:\[]))++"""
 )
 _PROSE = re.compile(rf"{_PROSE_LINE}(?:\n{_PROSE_LINE})*+\n*")  # a paragraph of words and citation marks alone
+_PLAIN_LINE = r"""(?=[^\W\d_]|["'“”‘’(（《「『【¿¡@$€£¥])[^|\r\n]++\n"""
+_PARAGRAPHS = re.compile(rf"(?:(?:{_PLAIN_LINE})++\n*+)++")  # whatever is in their lines: no other block begins like these
+_NEXT_PARAGRAPH = re.compile(r"\n\n+")
 _NEWLINE = re.compile(r"\r\n|\r|\n")  # what the parser counts as one; U+2028 and the like are none
 _HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
 
@@ -63,6 +66,8 @@ def _later_blocks(text: str) -> list[int]:
     """Where the top-level blocks of a text begin, in characters, after the first."""
     if "\n" not in text:
         return []
+    if _PARAGRAPHS.fullmatch(text if text.endswith("\n") else f"{text}\n"):
+        return [begin.end() for begin in _NEXT_PARAGRAPH.finditer(text) if begin.end() < len(text)]
     line_ends = [end.end() for end in _NEWLINE.finditer(text)]
     tokens = _parser(blocks_only=True).parse(text)
     starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]

@@ -1,4 +1,4 @@
-"""Answers across processes: each process writes what its bots say to Redis, in one pipeline a step, and follows what
+"""Answers across processes: each process writes what its bots say to Redis, in one call a step, and follows what
 others write when somebody here watches it.
 
 A turn's text is a Redis stream (``turn:<id>``); ``running:<conversation>`` names the turn, and is a lease: it ends with the
@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import orjson
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
@@ -38,7 +39,27 @@ RECONNECT_S = 1.0
 CANCEL_AGAIN_S = 0.5
 SILENT_S = 1.0
 
-_FORGET = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+MOST_ENTRIES = 2_000
+
+# One call for all answers of a step: a command for each, thirty times as many bytes to write and replies to read, cost the
+# event loop more than the frames that visitors see. Keys: the stream and the lease of each.
+_WRITE = """
+for at, log in ipairs(cjson.decode(ARGV[1])) do
+  local stream, lease = KEYS[2 * at - 1], KEYS[2 * at]
+  if log.begins then
+    redis.call('set', lease, log.turn, 'ex', ARGV[2])
+  elseif log.renews then
+    redis.call('expire', lease, ARGV[2])
+  end
+  local entry = {'from', log.from, 'text', log.text, 'epoch', log.epoch}
+  if log.ends then
+    if redis.call('get', lease) == log.turn then redis.call('del', lease) end
+    entry[7], entry[8] = 'end', 1
+  end
+  redis.call('xadd', stream, 'maxlen', '~', ARGV[4], '*', unpack(entry))
+  if log.begins or log.renews or log.ends then redis.call('expire', stream, ARGV[3]) end
+end
+"""
 
 
 class _Copy:
@@ -129,35 +150,31 @@ class Relay:
                     logger.warning("answers not relayed", extra={"problem": type(problem).__name__})
 
     async def _write(self) -> None:
-        logs, now = list(self._own.values()), time.monotonic()
-        pipeline = redis_pool.async_redis().pipeline(transaction=False)
-        announced = []
-        for log in logs:
-            key, at = f"turn:{log.turn}", self._written.get(log.turn)
-            if at is None and (log.ended or log.frozen):
+        now, announced = time.monotonic(), list[TurnLog]()
+        keys: list[str] = []
+        steps: list[dict[str, Any]] = []
+        for log in list(self._own.values()):
+            at, ends = self._written.get(log.turn), log.ended or log.frozen
+            if at is None and ends:
                 del self._own[log.turn]  # over before anybody else heard of it; the record has what there is
                 continue
             if at is None:
                 announced.append(log)
-                pipeline.set(f"running:{log.conversation}", log.turn, ex=ALIVE_S)
-                self._renewed[log.turn] = now
-            elif now - self._renewed[log.turn] > RENEW_S:
-                pipeline.expire(f"running:{log.conversation}", ALIVE_S)
-                self._renewed[log.turn] = now
-            length = len(log.text)
-            fields: dict[Any, Any] = {"from": at or 0, "text": log.text[at or 0 : length], "epoch": log.epoch}
-            if log.ended or log.frozen:
-                fields["end"] = 1
-                pipeline.eval(_FORGET, 1, f"running:{log.conversation}", log.turn)
+            renews = at is not None and now - self._renewed[log.turn] > RENEW_S
+            step = {"turn": log.turn, "epoch": log.epoch, "from": at or 0, "text": log.text[at or 0 :]}
+            steps.append(step | {"begins": at is None, "renews": renews, "ends": ends})
+            keys += [f"turn:{log.turn}", f"running:{log.conversation}"]
+            if ends:
                 del self._own[log.turn]
                 self._written.pop(log.turn, None)
                 self._renewed.pop(log.turn, None)
             else:
-                self._written[log.turn] = length
-            pipeline.xadd(key, fields, maxlen=2_000)
-            if self._renewed.get(log.turn, now) == now:  # begun, renewed or over
-                pipeline.expire(key, KEPT_S)
-        await pipeline.execute()
+                self._written[log.turn] = len(log.text)
+                if at is None or renews:
+                    self._renewed[log.turn] = now
+        if steps:
+            arguments = (orjson.dumps(steps), ALIVE_S, KEPT_S, MOST_ENTRIES)
+            await redis_pool.async_redis().eval(_WRITE, len(keys), *keys, *arguments)
         layer = get_channel_layer()
         for log in announced:
             message = {"type": "turn.running", "conversation": log.conversation, "turn": log.turn, "epoch": log.epoch}

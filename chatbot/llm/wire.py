@@ -4,8 +4,8 @@ import asyncio
 import email.utils
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -56,7 +56,7 @@ class Reply:
 
         `pause_s` is asked after each piece how long to let the network gather before the next.
         """
-        watch = Watch(clock)
+        watch, rest = Watch(clock), _Rest(self.response.stream)
         pieces = self._bytes()
         try:
             while True:
@@ -66,11 +66,11 @@ class Reply:
                 except StopAsyncIteration:
                     return
                 yield piece
-                if pause := pause_s():
-                    with _left_to_the_kernel(self.response.stream):
-                        await asyncio.sleep(pause)
+                if (pause := pause_s()) and not rest.begin(pause):
+                    await asyncio.sleep(pause)
         finally:
             watch.stop()
+            rest.end()
             await pieces.aclose()
 
     def _bytes(self) -> AsyncGenerator[bytes, None]:
@@ -209,24 +209,40 @@ def _sorted(problem: Exception) -> ModelCallFailed | None:
     return None
 
 
-@contextmanager
-def _left_to_the_kernel(stream: object) -> Iterator[None]:
-    """Meanwhile what comes gathers in the socket's buffer, and wakes nobody: a token at a time, that costs as much as using it.
+class _Rest:
+    """A stream that is not read for a while.
 
-    The transport under aiohttp's response is its own public way; only httpx-aiohttp hides the response. Where it is not to be
-    found, what comes gathers in aiohttp's buffer instead.
+    What comes meanwhile gathers in the socket's buffer, and wakes nobody: a token at a time, that costs as much as using it.
+    Its next read waits until it is over, and longer where nothing came.
+
+    The transport under aiohttp's response is its own public way; only httpx-aiohttp hides the response.
     """
-    connection = getattr(getattr(stream, "_aiohttp_response", None), "connection", None)
-    transport = connection.transport if connection else None
-    if transport is None or transport.is_closing() or not transport.is_reading():
-        yield
-        return
-    transport.pause_reading()
-    try:
-        yield
-    finally:
-        if not transport.is_closing():
-            transport.resume_reading()
+
+    def __init__(self, stream: object) -> None:
+        self._response = getattr(stream, "_aiohttp_response", None)
+        self._transport: asyncio.Transport | None = None
+        self._over: asyncio.TimerHandle | None = None
+
+    def begin(self, pause_s: float) -> bool:
+        """False: there is nothing to be found that could be left unread."""
+        if self._over:
+            return True  # what is read meanwhile came before
+        connection = getattr(self._response, "connection", None)
+        transport = connection.transport if connection else None
+        if transport is None or transport.is_closing() or not transport.is_reading():
+            return False
+        transport.pause_reading()
+        self._transport = transport
+        self._over = asyncio.get_running_loop().call_later(pause_s, self.end)
+        return True
+
+    def end(self) -> None:
+        if self._over:
+            self._over.cancel()
+            self._over = None
+            assert self._transport
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
 
 def _new_transport(max_streams: int, ca: str) -> httpx.AsyncBaseTransport:

@@ -158,7 +158,11 @@ class Socket(AsyncWebsocketConsumer):
             await self.say_error("internal", reference)
 
     async def say(self, **frame: Any) -> None:
-        await self.send(text_data=orjson.dumps(frame).decode())
+        await self.send_frame(orjson.dumps(frame).decode())
+
+    async def send_frame(self, frame: str) -> None:
+        """Raises `Gone`."""
+        await self.base_send({"type": "websocket.send", "text": frame})
 
     async def say_error(self, code: str, reference: str | None = None) -> None:
         more = {"id": reference} if reference else {}
@@ -168,7 +172,7 @@ class Socket(AsyncWebsocketConsumer):
     async def send_live(self, frame: str, turn: str) -> None:
         """What comes late of an answer whose end was told already would begin it anew: it is left out."""
         if not turn or turn not in self._over:
-            await self.send(text_data=frame)
+            await self.base_send({"type": "websocket.send", "text": frame})
 
     def note_end(self, event: EventView) -> None:
         """An event is about to be sent; remember which answer is over by it."""

@@ -220,7 +220,7 @@ class WidgetSocket(Socket):
     async def _send_event(self, event: EventView) -> None:
         self.after = event.seq
         self.note_end(event)
-        await self.send(text_data=orjson.dumps(event_frame(event)).decode())
+        await self.say(**event_frame(event))
 
     async def _tell_place(self, conversation: Conversation) -> None:
         """The place in the queue, whenever it is another than was told."""
