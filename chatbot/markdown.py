@@ -18,12 +18,20 @@ _SCHEMES = {"http", "https", "mailto", "tel"}
 _MAY_LINK = re.compile(
     r"@(?<=\w@)\w|\.\w|:\w|//"
 )  # in nothing else does the search for addresses, which costs most, find one
+_WORD = r"[^\s`*_~\[\]<>&\\|]++"
+_STRESSED = rf"(?<![^ \n])(?:\*\*{_WORD}(?: {_WORD})*+\*\*|\*{_WORD}(?: {_WORD})*+\*)(?=[\s.,;:!?)。，；：！？）]|\Z)"
 _PROSE_LINE = (
-    r"""(?=[^\W\d_]|["'“”‘’(（《「『【¿¡@$€£¥])(?:[^\s`*_~\[\]<>&\\|]++|[ ](?![ \n])|\[\d{1,3}\](?![(:\[]))++"""
+    rf"""(?=[^\W\d_]|["'“”‘’(（《「『【¿¡@$€£¥]|\*\*?[^\s*])"""
+    rf"""(?:{_WORD}|[ ](?![ \n])|\[\d{{1,3}}\](?![(:\[])|{_STRESSED})++"""
 )
-_PROSE = re.compile(rf"{_PROSE_LINE}(?:\n{_PROSE_LINE})*+\n*")  # a paragraph of words and citation marks alone
+_PROSE = re.compile(
+    rf"{_PROSE_LINE}(?:\n{_PROSE_LINE})*+\n*"
+)  # a paragraph of words, citation marks and simple stress alone
+_STRONG, _EMPHASIS = re.compile(r"\*\*([^*]+)\*\*"), re.compile(r"\*([^*]+)\*")
 _PLAIN_LINE = r"""(?=[^\W\d_]|["'“”‘’(（《「『【¿¡@$€£¥])[^|\r\n]++\n"""
-_PARAGRAPHS = re.compile(rf"(?:(?:{_PLAIN_LINE})++\n*+)++")  # whatever is in their lines: no other block begins like these
+_PARAGRAPHS = re.compile(
+    rf"(?:(?:{_PLAIN_LINE})++\n*+)++"
+)  # whatever is in their lines: no other block begins like these
 _NEXT_PARAGRAPH = re.compile(r"\n\n+")
 _NEWLINE = re.compile(r"\r\n|\r|\n")  # what the parser counts as one; U+2028 and the like are none
 _HEADINGS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
@@ -77,7 +85,10 @@ def _later_blocks(text: str) -> list[int]:
 @lru_cache(maxsize=1024)
 def _render(text: str) -> str:
     if not _MAY_LINK.search(text) and _PROSE.fullmatch(text):  # nothing to parse
-        return f"<p>{text.rstrip().replace(chr(10), '<br>' + chr(10))}</p>{chr(10)}"
+        text = text.rstrip().replace("\n", "<br>\n")
+        if "*" in text:
+            text = _EMPHASIS.sub(r"<em>\1</em>", _STRONG.sub(r"<strong>\1</strong>", text))
+        return f"<p>{text}</p>\n"
     return _clean(_parser(links=_MAY_LINK.search(text) is not None).render(text))
 
 

@@ -19,7 +19,7 @@ SHARED, SHARED_UNSPACED = 0.22, 0.1  # of a sentence's own words, at least; of C
 LONGEST_SCALED = 20  # digits of a figure that is multiplied
 CLAIM_WORDS = 6  # a sentence with fewer is too short to tell
 
-# What is no claim, though figures stand in it. Each begins with what is searched for quickly: a sentence is read while it streams.
+# What is no claim, though figures stand in it. Each begins with what is searched for quickly: sentences are read while they stream.
 _LISTED = r"(?:(?:[^\S\n]|[>*_#+-]){0,12}\(?\d{1,2}(?:[)、]|\.(?!\d))|[^\S\n]{0,12}[-+>#]{1,6}(?=\s|$))"
 _FIRST_LISTED, _NEXT_LISTED = re.compile(_LISTED), re.compile(rf"\n{_LISTED}")
 _MARKUP = re.compile(
@@ -27,7 +27,8 @@ _MARKUP = re.compile(
     | option(?<!\woption)\s+\d{1,2}(?=[^\S\n]*(?:[:,.;)]|$)) | method(?<!\wmethod)\s+\d{1,2}(?=[^\S\n]*(?:[:,.;)]|$))""",
     re.MULTILINE | re.VERBOSE,
 )
-_COUNTED = re.compile(r"\d(?<!\w\d)\s+(?:steps|ways|options|things|points|methods)\b")
+_COUNTABLE = ("steps", "ways", "options", "things", "points", "methods")
+_COUNTED = re.compile(rf"\d(?<!\w\d)\s+(?:{'|'.join(_COUNTABLE)})\b")
 _CHINESE_MARKUP = re.compile(
     r"""第\s*\d{1,2}\s*步 | 步骤\s*\d{1,2}(?!\d) | (?:方法|方式|选项|方案)\s*\d{1,2}(?=[^\S\n]*(?:[:,.;)、。]|$))
     | (?<!\d)\d\s*(?:种|个(?:步骤|方法|方式|选项))""",
@@ -57,11 +58,10 @@ _GROUPED = r"[1-9]\d{0,2}(?:[.,]\d{2,3})*[.,]\d{3}"
 _WHOLE, _DECIMAL = re.compile(_GROUPED), re.compile(rf"({_GROUPED}|\d+)[.,](\d+)")
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "万": 10**4, "亿": 10**8}
 _HOUR = re.compile(r"(\d{1,2})(?::\d\d)?\s*(?:pm\b|p\.m)|(?:下午|晚上)\s*(\d{1,2})|\b(1[3-9]|2[0-3]):\d\d")
-_MAY_HOLD_HOUR = re.compile(r"p\.?m|下午|晚上|\d:\d\d")
+_MAY_HOLD_HOUR = re.compile(r"p\.?m|下午|晚上|:\d\d(?<=\d:\d\d)")
 _SPACED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?: \d{3})+(?!\d|[.,]\d)")
 _TIME = re.compile(r"(?<![\d.:,])([01]?\d|2[0-3])[.:]([0-5]\d)(?!\d|[.:,]\d)")
-_MAY_BE_SPACED, _MAY_BE_TIME = re.compile(r"\d \d\d\d"), re.compile(r"\d[.:]\d\d")  # searched for quickly
-_SCALED = re.compile(r"\d\s*(?:thousand|million|billion|[万亿])")
+_MAY_BE_SPACED, _MAY_BE_TIME = re.compile(r" \d\d\d(?<=\d \d\d\d)"), re.compile(r"[.:]\d\d(?<=\d[.:]\d\d)")
 _RAISED = re.compile(r"[⁰¹²³⁴-⁹①-⑳]")
 _NUMBERS = (
     *("zero", "one once first january jan", "two twice second february feb", "three third march mar"),
@@ -136,7 +136,7 @@ def _read(text: str) -> _Read:
     folded = _fold(text)
     bare = _without_markup(folded)
     figures = _figures(folded)  # also what only looks like a list's number
-    if _SCALED.search(folded):
+    if any(scale in folded for scale in _SCALES):
         figures |= _figures(folded, scaled=False)
     if _may_be_spaced(folded):
         figures |= _figures(_closed_up(folded))
@@ -156,7 +156,9 @@ def _without_markup(text: str) -> str:
         text = f" {text[listed.end() :]}"
     if "\n" in text:
         text = _NEXT_LISTED.sub("\n ", text)
-    text = _COUNTED.sub(" ", _MARKUP.sub(" ", text))
+    text = _MARKUP.sub(" ", text)
+    if any(word in text for word in _COUNTABLE):
+        text = _COUNTED.sub(" ", text)
     return text if text.isascii() else _CHINESE_MARKUP.sub(" ", text)
 
 

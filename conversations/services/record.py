@@ -112,7 +112,9 @@ def say(
 def begin_turn(conversation: Conversation, question: Message, *, repeats: Turn | None = None) -> Turn:
     variant = 1
     if repeats:
-        answers = Message.objects.of(conversation.workspace_id).filter(conversation=conversation, turn__question=question)
+        answers = Message.objects.of(conversation.workspace_id).filter(
+            conversation=conversation, turn__question=question
+        )
         variant += answers.count()
     turn = Turn(
         workspace_id=conversation.workspace_id,

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import orjson
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
