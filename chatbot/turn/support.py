@@ -19,7 +19,7 @@ SHARED, SHARED_UNSPACED = 0.22, 0.1  # of a sentence's own words, at least; of C
 LONGEST_SCALED = 20  # digits of a figure that is multiplied
 CLAIM_WORDS = 6  # a sentence with fewer is too short to tell
 
-# What is no claim, though figures stand in it. Each begins with what is searched for quickly: sentences are read while they stream.
+# What is no claim, though figures stand in it. Each begins with what is searched for quickly: a sentence is read as it streams.
 _LISTED = r"(?:(?:[^\S\n]|[>*_#+-]){0,12}\(?\d{1,2}(?:[)、]|\.(?!\d))|[^\S\n]{0,12}[-+>#]{1,6}(?=\s|$))"
 _FIRST_LISTED, _NEXT_LISTED = re.compile(_LISTED), re.compile(rf"\n{_LISTED}")
 _MARKUP = re.compile(
