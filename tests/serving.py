@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from django.db import connection
@@ -22,7 +22,7 @@ PATIENCE_S = 60.0
 
 
 @contextmanager
-def serving(application: Any, *, lifespan: str = "off") -> Iterator[int]:
+def serving(application: Any, *, lifespan: Literal["on", "off"] = "off") -> Iterator[int]:
     """Gives the port."""
     port = free_port()
     server = uvicorn.Server(

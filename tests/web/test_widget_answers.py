@@ -58,7 +58,23 @@ def test_nor_when_it_is_cut_anywhere(text: str) -> None:
 
 PROSE = """Refunds take five days. 退款 需要 [1] [2](x) [3]: - 1. > # = === + * _a_ `b` @me a@b.cd x.yz :// "so" it's “q” ( ) & ~
 | {x} $5 €5 ^ % \u00a0 \u200b \u2028 \x0b \t"""
-WORDS = st.sampled_from(re.split("[ \n]", PROSE))
+STRESSED = [
+    "**bold**",
+    "*so*",
+    "*(so)*",
+    "**two words**",
+    "*a b*,",
+    "**a**b",
+    "**",
+    "*",
+    "***",
+    "**a*",
+    "*a**",
+    "**退款**",
+    "**a**。",
+    "**a**,*b*",
+]
+WORDS = st.sampled_from([*re.split("[ \n]", PROSE), *STRESSED])
 
 
 @given(st.lists(st.tuples(WORDS, st.sampled_from(["", " ", " ", "  ", "\n", "\n\n"])), max_size=12))
@@ -68,6 +84,17 @@ def test_plain_prose_is_rendered_as_the_parser_would(words: list[tuple[str, str]
     assert markdown._render.__wrapped__(text) == markdown._clean(parser.render(text))
 
 
+@given(st.lists(st.tuples(WORDS, st.sampled_from(["", " ", "  ", "\n", "\n", "\n\n", "\n\n\n", "\r\n"])), max_size=12))
+def test_paragraphs_begin_where_the_parser_says(words: list[tuple[str, str]]) -> None:
+    text = "".join(word + gap for word, gap in words)
+    tokens = markdown._parser(blocks_only=True).parse(text)
+    starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+    ends = [end.end() for end in markdown._NEWLINE.finditer(text)]
+    assert markdown._later_blocks(text) == [ends[start - 1] for start in starts[1:]]
+
+
 def test_most_prose_needs_no_parser() -> None:
+    assert markdown._PROSE.fullmatch("They take **five days**, *not more*.")
+    assert markdown._PARAGRAPHS.fullmatch("They take **five** days, `so` [1].\nSale, too.\n\nAnd (more) of it.\n")
     assert markdown._PROSE.fullmatch("Refunds take five working days [1].\n“Sale” items too.\n\n")
     assert markdown._PROSE.fullmatch("退款需要五个工作日。[2]")
