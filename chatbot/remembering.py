@@ -10,6 +10,8 @@ import logging
 import time
 from collections.abc import Sequence
 
+from django.db import connection
+
 from chatbot import ledger
 from chatbot.ledger import Account, Step
 from chatbot.llm.errors import ModelCallFailed
@@ -108,6 +110,8 @@ def _by_model(conversation: Conversation, messages: Sequence[Message], held: Sum
     notes = held.text if held and held.source == Summary.Source.MODEL else ""
     new = [message for message in messages if not notes or held is None or message.seq > held.through_seq]
     calls: list[Call] = []
+    if not connection.in_atomic_block:
+        connection.close()  # nothing is held while a model takes its time, nor missed if the database is restarted meanwhile
     try:
         return asyncio.run(_ask(accounts[0], conversation, notes, new, calls))
     finally:

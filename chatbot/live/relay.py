@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -42,23 +43,31 @@ SILENT_S = 1.0
 MOST_ENTRIES = 2_000
 
 # One call for all answers of a step: a command for each, thirty times as many bytes to write and replies to read, cost the
-# event loop more than the frames that visitors see. Keys: the stream and the lease of each.
+# event loop more than the frames that visitors see. Keys: the stream and the lease of each. Gives the numbers of those whose
+# stream does not reach up to where its next text begins: a Redis that was killed forgets a second, or all.
 _WRITE = """
+local lost = {}
 for at, log in ipairs(cjson.decode(ARGV[1])) do
   local stream, lease = KEYS[2 * at - 1], KEYS[2 * at]
-  if log.begins then
+  local holder = redis.call('get', lease)
+  if log.begins or (log.renews and (not holder or holder == log.turn)) then
     redis.call('set', lease, log.turn, 'ex', ARGV[2])
-  elseif log.renews then
-    redis.call('expire', lease, ARGV[2])
+    holder = log.turn
   end
-  local entry = {'from', log.from, 'text', log.text, 'epoch', log.epoch}
-  if log.ends then
-    if redis.call('get', lease) == log.turn then redis.call('del', lease) end
-    entry[7], entry[8] = 'end', 1
+  local last = log.from > 0 and redis.call('xrevrange', stream, '+', '-', 'count', 1)
+  if last and (not last[1] or tonumber(last[1][2][8]) ~= log.from) then
+    table.insert(lost, at)
+  else
+    local entry = {'from', log.from, 'text', log.text, 'epoch', log.epoch, 'to', log.to}
+    if log.ends then
+      if holder == log.turn then redis.call('del', lease) end
+      entry[9], entry[10] = 'end', 1
+    end
+    redis.call('xadd', stream, 'maxlen', '~', ARGV[4], '*', unpack(entry))
+    if log.begins or log.renews or log.ends then redis.call('expire', stream, ARGV[3]) end
   end
-  redis.call('xadd', stream, 'maxlen', '~', ARGV[4], '*', unpack(entry))
-  if log.begins or log.renews or log.ends then redis.call('expire', stream, ARGV[3]) end
 end
+return lost
 """
 
 
@@ -75,11 +84,39 @@ class _Copy:
             return
         self.last, self.heard_at, log = entry, time.monotonic(), self.log
         log.epoch = int(fields["epoch"])
-        if int(fields["from"]) == len(log.text) or not log.text:
-            hub.write(log, fields["text"])
+        begin, known = int(fields["from"]), len(log.text)
+        if begin <= known < begin + len(fields["text"]):  # what is missing before it comes again, with all before it
+            hub.write(log, fields["text"][known - begin :])
             log.gather()
         if "end" in fields:
             self.over.set()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is written of an answer: its text from one character to another."""
+
+    log: TurnLog
+    at: int
+    to: int
+    begins: bool
+    renews: bool
+    ends: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        log, text = self.log, self.log.text[self.at : self.to]
+        place = {"turn": log.turn, "epoch": log.epoch, "from": self.at, "to": self.to, "text": text}
+        return place | {"begins": self.begins, "renews": self.renews, "ends": self.ends}
+
+
+async def _send(steps: Sequence[_Step]) -> list[_Step]:
+    """Write them, and give those whose text before that Redis has lost."""
+    if not steps:
+        return []
+    keys = [key for step in steps for key in (f"turn:{step.log.turn}", f"running:{step.log.conversation}")]
+    arguments = (orjson.dumps([step.as_dict() for step in steps]), ALIVE_S, KEPT_S, MOST_ENTRIES)
+    lost: Any = await redis_pool.async_redis().eval(_WRITE, len(keys), *keys, *arguments)
+    return [steps[number - 1] for number in lost]
 
 
 class Relay:
@@ -151,8 +188,7 @@ class Relay:
 
     async def _write(self) -> None:
         now, announced = time.monotonic(), list[TurnLog]()
-        keys: list[str] = []
-        steps: list[dict[str, Any]] = []
+        steps: list[_Step] = []
         for log in list(self._own.values()):
             at, ends = self._written.get(log.turn), log.ended or log.frozen
             if at is None and ends:
@@ -161,9 +197,7 @@ class Relay:
             if at is None:
                 announced.append(log)
             renews = at is not None and now - self._renewed[log.turn] > RENEW_S
-            step = {"turn": log.turn, "epoch": log.epoch, "from": at or 0, "text": log.text[at or 0 :]}
-            steps.append(step | {"begins": at is None, "renews": renews, "ends": ends})
-            keys += [f"turn:{log.turn}", f"running:{log.conversation}"]
+            steps.append(_Step(log, at or 0, len(log.text), begins=at is None, renews=renews, ends=ends))
             if ends:
                 del self._own[log.turn]
                 self._written.pop(log.turn, None)
@@ -172,9 +206,8 @@ class Relay:
                 self._written[log.turn] = len(log.text)
                 if at is None or renews:
                     self._renewed[log.turn] = now
-        if steps:
-            arguments = (orjson.dumps(steps), ALIVE_S, KEPT_S, MOST_ENTRIES)
-            await redis_pool.async_redis().eval(_WRITE, len(keys), *keys, *arguments)
+        if lost := await _send(steps):
+            await _send([replace(step, at=0, begins=True) for step in lost])
         layer = get_channel_layer()
         for log in announced:
             message = {"type": "turn.running", "conversation": log.conversation, "turn": log.turn, "epoch": log.epoch}

@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
+from chatbot import redis_pool
 from chatbot.live import relay as relay_module
 from chatbot.live.hub import Hub
 from chatbot.live.relay import Relay
@@ -112,6 +114,59 @@ def test_an_answer_that_is_over_before_it_was_announced_is_not_announced(monkeyp
 
     asyncio.run(hold_first())
     assert rooms.sent == []
+
+
+@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+@pytest.mark.parametrize("lost", ["all", "the last"])
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_redis_forgot_of_an_answer_comes_again_and_nobody_sees_it_begin_in_the_middle(
+    monkeypatch: pytest.MonkeyPatch, lost: str, ends: bool
+) -> None:
+    """A Redis that is killed forgets at least the last second; whoever came later was shown the rest as the beginning."""
+    rooms = Rooms()
+    monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
+
+    async def forget_and_look() -> tuple[list[str], list[str], str | None, bool]:
+        hub, elsewhere, eye = Hub(), Hub(), Eye()
+        writer, reader = Relay(hub), Relay(elsewhere)
+        hub.on_opened(writer._opened)
+        elsewhere.watch("cnv_4", eye)
+        log = hub.open("cnv_4", "trn_4", 1)
+        redis = redis_pool.async_redis()
+        copy = relay_module._Copy(elsewhere.open("cnv_4", "trn_4", 0, copy=True))
+
+        async def write(text: str) -> None:
+            hub.write(log, text)
+            log.gather()
+            await writer._write()
+
+        await write("退款 take ")
+        if lost == "the last":
+            await reader._read([copy])
+        await write("seven ")
+        if lost == "all":
+            await redis.delete("turn:trn_4", "running:cnv_4")
+        else:
+            ((entry, _),) = await redis.xrevrange("turn:trn_4", count=1)
+            await redis.xdel("turn:trn_4", entry)
+        if ends:
+            hub.write(log, "days.")
+            hub.close(log)
+            await writer._write()
+        else:
+            await write("days.")
+        await reader._read([copy])
+        late = relay_module._Copy(elsewhere.open("cnv_5", "trn_4", 0, copy=True))
+        await reader._read([late])
+        texts = [orjson.loads(frame).get("text", "") for frame in eye.frames]
+        seen = [frame for frame in texts if frame]
+        elsewhere.close(copy.log)
+        return seen, [copy.log.text, late.log.text], await redis.get("running:cnv_4"), copy.over.is_set()
+
+    seen, texts, lease, over = asyncio.run(forget_and_look())
+    assert texts == ["退款 take seven days."] * 2
+    assert "退款 take seven days.".startswith(seen[0])
+    assert (lease, over) == ((None, True) if ends else ("trn_4", False))
 
 
 def test_a_relay_that_was_stopped_tells_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
