@@ -74,6 +74,24 @@ def test_the_weight() -> None:
     assert first <= 25 * 1024, first
 
 
+def test_every_module_of_the_panel_is_asked_for_at_once_not_one_after_the_other() -> None:
+    first, needed, unread = (
+        STATIC / "widget" / "panel" / "main.js",
+        set[Path](),
+        [STATIC / "widget" / "panel" / "main.js"],
+    )
+    while unread:
+        module = unread.pop()
+        for name in re.findall(r'^import .* from "([^"]+)"', module.read_text(), re.MULTILINE):
+            found = (module.parent / name).resolve()
+            if found not in needed:
+                needed.add(found)
+                unread.append(found)
+    page = (STATIC.parent / "templates" / "widget" / "frame.html").read_text()
+    ahead = re.findall(r"""modulepreload" href="{% static '([^']+)'""", page)
+    assert {STATIC / name for name in ahead} == needed - {first}
+
+
 def test_before_a_click_there_is_one_request_and_nothing_kept(page: Page, shop, bare_site: str, console) -> None:
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
