@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models.query import get_related_populators
 from django.db.models.sql import InsertQuery
 
@@ -60,7 +60,7 @@ class _Statement(Generic[Row]):
     """A query set's SQL, and how its columns become instances: what `django.db.models.query.ModelIterable` does."""
 
     def __init__(self, rows: models.QuerySet[Row], stand_ins: Mapping[str, Any]) -> None:
-        compiler = rows.query.get_compiler(connection=_connection())
+        compiler = rows.query.get_compiler(connection=connection)  # whichever thread's it is: the compiler is kept
         self._sql, written = compiler.as_sql()
         self._values = [_name_of(value, stand_ins) for value in written]
         if missing := set(stand_ins) - {name for name, _, _ in self._values}:
@@ -76,9 +76,9 @@ class _Statement(Generic[Row]):
         self._compiler = compiler
 
     def run(self, values: Mapping[str, Any]) -> list[Row]:
-        connection = _connection()
-        given = [_value(connection, values[name], at) if name else value for name, at, value in self._values]
-        with connection.cursor() as cursor:
+        here = _connection()
+        given = [_value(here, values[name], at) if name else value for name, at, value in self._values]
+        with here.cursor() as cursor:
             cursor.execute(self._sql, given)
             found: Any = cursor.fetchall()
         if self._conversions:
@@ -94,20 +94,20 @@ class _Statement(Generic[Row]):
 
 def insert(row: models.Model) -> None:
     """As ``row.save(force_insert=True)``, without signals; the row gets its key."""
-    connection = _connection()
-    sql, fields = _insertion(type(row), connection.vendor)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, _to_write(connection, row, fields, adding=True))
+    here = _connection()
+    sql, fields = _insertion(type(row), here.vendor)
+    with here.cursor() as cursor:
+        cursor.execute(sql, _to_write(here, row, fields, adding=True))
         row.pk = cursor.fetchone()[0]
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 def update(row: models.Model, names: Sequence[str]) -> None:
     """As ``row.save(update_fields=names)``, without signals; whoever holds the row's lock knows that it is there."""
-    connection = _connection()
-    sql, fields = _change(type(row), tuple(names), connection.vendor)
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*_to_write(connection, row, fields, adding=False), row.pk])
+    here = _connection()
+    sql, fields = _change(type(row), tuple(names), here.vendor)
+    with here.cursor() as cursor:
+        cursor.execute(sql, [*_to_write(here, row, fields, adding=False), row.pk])
 
 
 def _connection() -> Any:
@@ -115,8 +115,8 @@ def _connection() -> Any:
     return connections[DEFAULT_DB_ALIAS]
 
 
-def _to_write(connection: Any, row: models.Model, fields: Sequence[Any], *, adding: bool) -> list[Any]:
-    return [field.get_db_prep_save(field.pre_save(row, adding), connection=connection) for field in fields]
+def _to_write(here: Any, row: models.Model, fields: Sequence[Any], *, adding: bool) -> list[Any]:
+    return [field.get_db_prep_save(field.pre_save(row, adding), connection=here) for field in fields]
 
 
 @lru_cache
@@ -165,10 +165,10 @@ def _name_of(value: Any, stand_ins: Mapping[str, Any]) -> tuple[str, int, Any]:
     return "", -1, value
 
 
-def _value(connection: Any, given: Any, at: int) -> Any:
+def _value(here: Any, given: Any, at: int) -> Any:
     """A short list is filled up with its last value: it is asked for again, and found once."""
-    return _as_written(connection, given) if at < 0 else given[min(at, len(given) - 1)]
+    return _as_written(here, given) if at < 0 else given[min(at, len(given) - 1)]
 
 
-def _as_written(connection: Any, value: Any) -> Any:
-    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, dt.datetime) else value
+def _as_written(here: Any, value: Any) -> Any:
+    return here.ops.adapt_datetimefield_value(value) if isinstance(value, dt.datetime) else value

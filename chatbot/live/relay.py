@@ -40,7 +40,8 @@ RECONNECT_S = 1.0
 CANCEL_AGAIN_S = 0.5
 SILENT_S = 1.0
 
-MOST_ENTRIES = 2_000
+MOST_ENTRIES = 2_000  # of a stream; what came before its latest ones is forgotten
+WHOLE_EVERY = 500  # entries, so that who comes late finds all of the text in those that are left
 
 # One call for all answers of a step: a command for each, thirty times as many bytes to write and replies to read, cost the
 # event loop more than the frames that visitors see. Keys: the stream and the lease of each. Gives the numbers of those whose
@@ -109,6 +110,16 @@ class _Step:
         return place | {"begins": self.begins, "renews": self.renews, "ends": self.ends}
 
 
+@dataclass
+class _Written:
+    """How much of an answer's text other processes can have, in how many entries; `told`: they know that it runs."""
+
+    renewed_at: float
+    to: int = 0
+    entries: int = 0
+    told: bool = False
+
+
 async def _send(steps: Sequence[_Step]) -> list[_Step]:
     """Write them, and give those whose text before that Redis has lost."""
     if not steps:
@@ -124,8 +135,7 @@ class Relay:
 
     def __init__(self, hub: Hub) -> None:
         self._hub, self._name = hub, secrets.token_hex(4)
-        self._written: dict[str, int] = {}
-        self._renewed: dict[str, float] = {}
+        self._written: dict[str, _Written] = {}
         self._own: dict[str, TurnLog] = {}
         self._copied: dict[str, str] = {}
         self._following: dict[str, asyncio.Task[None]] = {}
@@ -187,29 +197,39 @@ class Relay:
                     logger.warning("answers not relayed", extra={"problem": type(problem).__name__})
 
     async def _write(self) -> None:
-        now, announced = time.monotonic(), list[TurnLog]()
+        now = time.monotonic()
         steps: list[_Step] = []
         for log in list(self._own.values()):
-            at, ends = self._written.get(log.turn), log.ended or log.frozen
-            if at is None and ends:
+            written, ends = self._written.get(log.turn), log.ended or log.frozen
+            if written is None and ends:
                 del self._own[log.turn]  # over before anybody else heard of it; the record has what there is
                 continue
-            if at is None:
-                announced.append(log)
-            renews = at is not None and now - self._renewed[log.turn] > RENEW_S
-            steps.append(_Step(log, at or 0, len(log.text), begins=at is None, renews=renews, ends=ends))
+            begins = written is None
+            if written is None:
+                written = self._written[log.turn] = _Written(now)
+            renews, to = now - written.renewed_at > RENEW_S, len(log.text)
+            if not (begins or renews or ends or to > written.to):
+                continue
+            at = 0 if written.entries % WHOLE_EVERY == 0 else written.to
+            steps.append(_Step(log, at, to, begins, renews, ends))
+            written.to, written.entries = to, written.entries + 1
+            written.renewed_at = now if renews else written.renewed_at
             if ends:
-                del self._own[log.turn]
-                self._written.pop(log.turn, None)
-                self._renewed.pop(log.turn, None)
-            else:
-                self._written[log.turn] = len(log.text)
-                if at is None or renews:
-                    self._renewed[log.turn] = now
-        if lost := await _send(steps):
-            await _send([replace(step, at=0, begins=True) for step in lost])
+                del self._own[log.turn], self._written[log.turn]
+        lost = await _send(steps)
+        await _send([replace(step, at=0, renews=True) for step in lost])
+        await self._announce(steps, lost)
+
+    async def _announce(self, steps: Sequence[_Step], lost: Sequence[_Step]) -> None:
+        """Say of what was written that it runs: once, and again where Redis forgot it, for whoever followed may have taken
+        that for its end."""
         layer = get_channel_layer()
-        for log in announced:
+        forgotten = {step.log.turn for step in lost}
+        for log in (step.log for step in steps):
+            written = self._written.get(log.turn)
+            if written is None or (written.told and log.turn not in forgotten):
+                continue  # over, or known
+            written.told = True
             message = {"type": "turn.running", "conversation": log.conversation, "turn": log.turn, "epoch": log.epoch}
             await layer.group_send(GROUP, message | {"by": self._name})
 
@@ -266,6 +286,8 @@ class Relay:
             except redis_pool.Unavailable as problem:
                 logger.warning("answers of other processes not read", extra={"problem": type(problem).__name__})
                 await asyncio.sleep(RECONNECT_S)
+                for copy in self._copies.values():
+                    copy.heard_at = time.monotonic()  # those who write them must find Redis again, too
 
     async def _read(self, copies: Sequence["_Copy"], block_ms: int | None = None) -> None:
         by_key = {f"turn:{copy.log.turn}": copy for copy in copies}

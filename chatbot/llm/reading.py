@@ -155,12 +155,21 @@ def read_json(payload: str | bytes) -> dict[str, Any]:
         value = orjson.loads(payload)
     except orjson.JSONDecodeError:
         try:
-            value = json.loads(payload if isinstance(payload, str) else payload.decode("utf-8", "replace"))
+            value = _lenient(payload)
         except (ValueError, RecursionError):
             raise ModelCallFailed(errors.MALFORMED, "not JSON") from None
     if not isinstance(value, dict):
         raise ModelCallFailed(errors.MALFORMED, "not an object")
     return value
+
+
+def _lenient(payload: str | bytes) -> Any:
+    """By the standard library, which knows other encodings and a mark of their order, too. Raises `ValueError`."""
+    try:
+        return json.loads(payload)
+    except UnicodeDecodeError:
+        assert isinstance(payload, bytes)
+        return json.loads(payload.decode("utf-8", "replace"))
 
 
 def read_usage(usage: Mapping[str, Any]) -> Usage:

@@ -213,6 +213,7 @@ class _Rest:
     """A stream that is not read for a while.
 
     What comes meanwhile gathers in the socket's buffer, and wakes nobody: a token at a time, that costs as much as using it.
+    (Over TLS the bytes are still taken from the socket and made readable; nothing above that is woken.)
     Its next read waits until it is over, and longer where nothing came.
 
     The transport under aiohttp's response is its own public way; only httpx-aiohttp hides the response.

@@ -156,10 +156,13 @@ def _without_markup(text: str) -> str:
         text = f" {text[listed.end() :]}"
     if "\n" in text:
         text = _NEXT_LISTED.sub("\n ", text)
-    text = _MARKUP.sub(" ", text)
-    if any(word in text for word in _COUNTABLE):
+    if any(
+        word in text for word in _COUNTABLE
+    ):  # before the marks go, which set a figure apart from what it does not count
         text = _COUNTED.sub(" ", text)
-    return text if text.isascii() else _CHINESE_MARKUP.sub(" ", text)
+    if not text.isascii():
+        text = _CHINESE_MARKUP.sub(" ", text)
+    return _MARKUP.sub(" ", text)
 
 
 def _fold(text: str) -> str:

@@ -82,7 +82,7 @@ def test_every_module_of_the_panel_is_asked_for_at_once_not_one_after_the_other(
     )
     while unread:
         module = unread.pop()
-        for name in re.findall(r'^import .* from "([^"]+)"', module.read_text(), re.MULTILINE):
+        for name in re.findall(r'^(?:import|export)\b[^;(]*?"(\.[^"]+\.js)"', module.read_text(), re.MULTILINE):
             found = (module.parent / name).resolve()
             if found not in needed:
                 needed.add(found)

@@ -167,6 +167,53 @@ def test_what_redis_forgot_of_an_answer_comes_again_and_nobody_sees_it_begin_in_
     assert texts == ["退款 take seven days."] * 2
     assert "退款 take seven days.".startswith(seen[0])
     assert (lease, over) == ((None, True) if ends else ("trn_4", False))
+    assert [sent["turn"] for sent in rooms.sent] == ["trn_4"] * (1 if ends else 2)  # who took it for over follows again
+
+
+@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+def test_an_answer_that_redis_forgot_takes_no_line_from_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "get_channel_layer", Rooms)
+
+    async def overtake() -> str | None:
+        redis, writers = redis_pool.async_redis(), []
+        for turn in ("trn_6", "trn_7"):
+            hub = Hub()
+            writers.append((hub, Relay(hub)))
+            hub.on_opened(writers[-1][1]._opened)
+            hub.write(hub.open("cnv_6", turn, 1), "Refunds take ")
+            await writers[-1][1]._write()
+        await redis.delete("turn:trn_6")
+        hub, writer = writers[0]
+        hub.logs()[0].freeze()
+        await writer._write()
+        return await redis.get("running:cnv_6")
+
+    assert asyncio.run(overtake()) == "trn_7"
+
+
+@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+def test_who_comes_late_to_a_long_answer_has_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream keeps its latest entries only."""
+    monkeypatch.setattr(relay_module, "get_channel_layer", Rooms)
+    monkeypatch.setattr(relay_module, "WHOLE_EVERY", 3)
+
+    async def write_and_come_late() -> tuple[str, int]:
+        hub, elsewhere, redis = Hub(), Hub(), redis_pool.async_redis()
+        writer, reader = Relay(hub), Relay(elsewhere)
+        hub.on_opened(writer._opened)
+        log = hub.open("cnv_8", "trn_8", 1)
+        for number in range(8):
+            hub.write(log, f"{number} ")
+            log.gather()
+            await writer._write()
+            await writer._write()  # nothing is new: no entry
+        entries = await redis.xlen("turn:trn_8")
+        await redis.xtrim("turn:trn_8", maxlen=4, approximate=False)
+        late = relay_module._Copy(elsewhere.open("cnv_8", "trn_8", 0, copy=True))
+        await reader._read([late])
+        return late.log.text, entries
+
+    assert asyncio.run(write_and_come_late()) == ("0 1 2 3 4 5 6 7 ", 8)
 
 
 def test_a_relay_that_was_stopped_tells_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:

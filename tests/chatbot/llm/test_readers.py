@@ -186,3 +186,16 @@ def test_a_number_beyond_all_numbers_is_no_count(make: Callable[[str], Reader]) 
         reader = make("text/event-stream")
         read(reader, [usage, written({})])
         assert reader.answer.usage is None or 0 <= reader.answer.usage.prompt <= 100_000_000
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_whole_answer_may_begin_with_a_mark_of_its_encoding(encoding: str) -> None:
+    body = {"model": "m", "choices": [{"message": {"content": "退款 seven days"}, "finish_reason": "stop"}]}
+    events, failure = read(chat("application/json"), [json.dumps(body, ensure_ascii=False).encode(encoding)])
+    assert (Text("退款 seven days") in events, failure) == (True, "")
+
+
+def test_half_a_character_in_a_stream_costs_that_character() -> None:
+    chunk = ChatWording().chunk("seven days")
+    events, failure = read(chat(), [chunk.replace(b"seven", b"sev\xe9n"), ChatWording().chunk(finish="stop")])
+    assert (Text("sev\ufffdn days") in events, failure) == (True, "")

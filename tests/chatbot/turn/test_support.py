@@ -53,6 +53,20 @@ def test_a_figure_an_address_or_words_of_its_own_give_an_invented_sentence_away(
     assert not ENGLISH.support(sentence)
 
 
+@pytest.mark.parametrize(
+    ("sources", "sentence"),
+    [
+        (ENGLISH, "You earn **8** points with each order."),
+        (ENGLISH, "There are **6** ways to return it."),
+        (ENGLISH, "| Gold | 7 | points |"),
+        (CHINESE, "| 退货方式 | 45 |"),
+        (CHINESE, "有 **5** 种退货方式。"),
+    ],
+)
+def test_marks_set_a_figure_apart_from_what_it_would_only_count(sources: Sources, sentence: str) -> None:
+    assert not sources.support(sentence)
+
+
 def test_chinese_is_judged_by_pairs_of_characters_and_spelled_numbers() -> None:
     assert CHINESE.support("退款一般 7 个工作日到账。")
     assert CHINESE.support("未拆封的磨豆机 30 天内都可以退，运费我们承担。")
