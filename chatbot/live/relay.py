@@ -201,16 +201,17 @@ class Relay:
         steps: list[_Step] = []
         for log in list(self._own.values()):
             written, ends = self._written.get(log.turn), log.ended or log.frozen
-            if written is None and ends:
+            begins = written is None or not written.told
+            if begins and ends:
                 del self._own[log.turn]  # over before anybody else heard of it; the record has what there is
+                self._written.pop(log.turn, None)
                 continue
-            begins = written is None
             if written is None:
                 written = self._written[log.turn] = _Written(now)
             renews, to = now - written.renewed_at > RENEW_S, len(log.text)
             if not (begins or renews or ends or to > written.to):
                 continue
-            at = 0 if written.entries % WHOLE_EVERY == 0 else written.to
+            at = 0 if begins or written.entries % WHOLE_EVERY == 0 else written.to
             steps.append(_Step(log, at, to, begins, renews, ends))
             written.to, written.entries = to, written.entries + 1
             written.renewed_at = now if renews else written.renewed_at
@@ -229,9 +230,9 @@ class Relay:
             written = self._written.get(log.turn)
             if written is None or (written.told and log.turn not in forgotten):
                 continue  # over, or known
-            written.told = True
             message = {"type": "turn.running", "conversation": log.conversation, "turn": log.turn, "epoch": log.epoch}
             await layer.group_send(GROUP, message | {"by": self._name})
+            written.told = True
 
     # --- what runs elsewhere, to watchers here ---
     def _watched(self, conversation: str) -> None:

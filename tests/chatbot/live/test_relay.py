@@ -12,6 +12,8 @@ from chatbot.live.hub import Hub
 from chatbot.live.relay import Relay
 from tests.environment import PRODUCTION
 
+only_with_redis = pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+
 
 class DeafLayer:
     """A channel layer whose first cancellation is lost, as when a call's time runs out at that very moment."""
@@ -71,7 +73,7 @@ class Eye:
         pass
 
 
-@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+@only_with_redis
 @pytest.mark.parametrize("whose", ["own", "another's"])
 def test_a_late_call_to_follow_begins_nothing_that_is_over(monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
     """The answer is held between being announced to other processes and the announcement's arrival."""
@@ -98,7 +100,7 @@ def test_a_late_call_to_follow_begins_nothing_that_is_over(monkeypatch: pytest.M
     assert asyncio.run(hold_and_hear()) == []
 
 
-@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+@only_with_redis
 def test_an_answer_that_is_over_before_it_was_announced_is_not_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = Rooms()
     monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
@@ -116,7 +118,7 @@ def test_an_answer_that_is_over_before_it_was_announced_is_not_announced(monkeyp
     assert rooms.sent == []
 
 
-@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+@only_with_redis
 @pytest.mark.parametrize("lost", ["all", "the last"])
 @pytest.mark.parametrize("ends", [False, True])
 def test_what_redis_forgot_of_an_answer_comes_again_and_nobody_sees_it_begin_in_the_middle(
@@ -170,7 +172,7 @@ def test_what_redis_forgot_of_an_answer_comes_again_and_nobody_sees_it_begin_in_
     assert [sent["turn"] for sent in rooms.sent] == ["trn_4"] * (1 if ends else 2)  # who took it for over follows again
 
 
-@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+@only_with_redis
 def test_an_answer_that_redis_forgot_takes_no_line_from_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "get_channel_layer", Rooms)
 
@@ -191,7 +193,34 @@ def test_an_answer_that_redis_forgot_takes_no_line_from_a_newer_one(monkeypatch:
     assert asyncio.run(overtake()) == "trn_7"
 
 
-@pytest.mark.skipif(not PRODUCTION, reason="needs BATON_TEST_STACK=production")
+@only_with_redis
+def test_an_answer_that_began_while_redis_was_away_is_announced_when_it_can_be_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rooms, send = Rooms(), relay_module._send
+    monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
+
+    async def away(steps: Any) -> Any:
+        raise redis_pool.Unavailable[0]
+
+    async def begin_and_come_back() -> str | None:
+        hub = Hub()
+        writer = Relay(hub)
+        hub.on_opened(writer._opened)
+        hub.open("cnv_9", "trn_9", 1)
+        monkeypatch.setattr(relay_module, "_send", away)
+        with pytest.raises(redis_pool.Unavailable):
+            await writer._write()
+        assert rooms.sent == []
+        monkeypatch.setattr(relay_module, "_send", send)
+        await writer._write()
+        return await redis_pool.async_redis().get("running:cnv_9")
+
+    assert asyncio.run(begin_and_come_back()) == "trn_9"
+    assert [sent["turn"] for sent in rooms.sent] == ["trn_9"]
+
+
+@only_with_redis
 def test_who_comes_late_to_a_long_answer_has_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream keeps its latest entries only."""
     monkeypatch.setattr(relay_module, "get_channel_layer", Rooms)
