@@ -331,7 +331,7 @@ class Run:
         return read(lambda: acknowledged_are_kept_once(said, self._sent))
 
     def _sent(self) -> dict[str, str]:
-        return {key: text for visitor in self.visitors for key, text in visitor.sent.items()}
+        return {key: text for visitor in self.visitors for key, text in dict(visitor.sent).items()}
 
     def _measure_lost(self, number: int, cut: Sequence[tuple[Visitor, str]]) -> None:
         """How much of what was shown is not in the record, in seconds of the model's speech."""

@@ -16,6 +16,7 @@ from django.urls import path  # noqa: E402
 from chatbot.process import Process  # noqa: E402
 from chatbot.web.sockets.desk import DeskSocket  # noqa: E402
 from chatbot.web.sockets.widget import WidgetSocket  # noqa: E402
+from chatbot.web.static_files import FilesFirst  # noqa: E402
 from workspace.checks import problem_with_keys  # noqa: E402
 
 _process = Process()
@@ -38,7 +39,7 @@ async def _lifespan(scope: Any, receive: Any, send: Any) -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": pages,
+        "http": FilesFirst(pages),
         "websocket": URLRouter(
             [
                 path("ws/widget/<str:inbox>/", CookieMiddleware(WidgetSocket.as_asgi())),

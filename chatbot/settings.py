@@ -70,7 +70,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -162,7 +161,7 @@ else:
     _database["OPTIONS"] = {
         "pool": {
             "min_size": 1,
-            "max_size": env.integer("BATON_DB_POOL", 10),
+            "max_size": env.integer("BATON_DB_POOL", 16),
             "timeout": 4,  # a restart is waited for; after that a page says 503
             "reconnect_timeout": 1,  # the pauses between its tries would double; given up, the next who asks is a new try
         }

@@ -18,16 +18,21 @@ from tests.serving import ROOT
 HASHED = re.compile(r"\.[0-9a-f]{12}\.\w+$")
 IMPORTED = re.compile(r"""(?:from|import)\s*\(?\s*["'](\.[^"']+\.js)["']""")
 ASK = """
-import json, sys
+import asyncio, json, sys
+import httpx
 from django.templatetags.static import static
-from django.test import Client
-client, out = Client(headers={"host": "chat.example.com"}), {}
-for name in sys.stdin.read().split():
-    path = static(name) if not name.startswith("/") else name
-    found = client.get(path, secure=True)
-    body = b"".join(found) if found.streaming else found.content
-    out[name] = [path, found.status_code, body.decode(errors="replace")]
-print(json.dumps(out))
+from chatbot.asgi import application
+
+async def ask():
+    server, out = httpx.ASGITransport(app=application), {}
+    async with httpx.AsyncClient(transport=server, base_url="https://chat.example.com") as client:
+        for name in sys.stdin.read().split():
+            path = static(name) if not name.startswith("/") else name
+            found = await client.get(path, headers={"X-Forwarded-Proto": "https"})
+            out[name] = [path, found.status_code, found.text]
+    print(json.dumps(out))
+
+asyncio.run(ask())
 """
 
 Answer = tuple[str, int, str]

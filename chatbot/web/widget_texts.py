@@ -45,6 +45,7 @@ def widget_texts() -> dict[str, str]:
         "turn_failed": _("The answer was interrupted. Please ask again."),
         "session": _("This conversation is no longer open here. Please reload the page."),
         "new_messages": _("New messages"),
+        "past": _("Earlier messages"),
         "waiting": _("Waiting for a person"),
         "closed": _("Closed"),
         "conversation": _("Conversation"),

@@ -1,11 +1,13 @@
 """The visitor's line in a real Chromium: cuts, queues, other tabs, speed."""
 
 import asyncio
+import json
 import statistics
 import time
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from chatbot.live.hub import hub
@@ -61,6 +63,10 @@ class Line:
             socket.close(code=code)
         self._open.clear()
 
+    def tells(self, frame: dict[str, Any]) -> None:
+        """What the server did not say."""
+        self._open[-1][0].send(json.dumps(frame))
+
     def _between(self, socket: Any) -> None:
         if self.down:
             socket.close(code=1011)
@@ -83,7 +89,7 @@ def test_a_cut_line_is_said_within_200_ms(page: Page, bare_site: str, bare_inbox
     line.cut()
     expect(page.locator("#banner")).to_contain_text("Connection lost")
     assert page.evaluate("window.shown") - at <= 200
-    assert page.locator("#live").inner_text() == "Connection lost. Trying again…"
+    expect(page.locator("#live")).to_have_text("Connection lost. Trying again…")
     line.down = False
     expect(page.locator("#banner")).to_be_hidden(timeout=10_000)
     expect(page.locator("#live")).to_have_text("Connected again.")
@@ -212,34 +218,112 @@ def test_two_tabs_show_the_same_conversation(page: Page, bare_site: str, bare_in
     assert Conversation.every.count() == 1
 
 
-def test_a_thousand_messages_are_drawn_at_once(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:
+def long_conversation(conversation: Conversation, many: int) -> list[Message]:
+    """Questions and answers in turn, after which an old answer is judged and a question before the newest gets other words."""
+    conversation.refresh_from_db()
+    first = conversation.last_seq + 1
+    shared = {"workspace_id": conversation.workspace_id, "conversation": conversation, "epoch": 1}
+    messages = [
+        Message(**shared, seq=first + n, author="bot", kind="answer", text=f"Answer {n} has **bold** words.")
+        if n % 2
+        else Message(**shared, seq=first + n, author="visitor", client_id=f"m{n}", text=f"Question {n}?")
+        for n in range(many)
+    ]
+    Message.every.bulk_create(messages)
+    edited = Message.every.create(
+        **shared, seq=first + many, author="visitor", client_id="edit", text="In other words?", revises=messages[-80]
+    )
+    turn = Turn.every.create(
+        **shared,
+        question=messages[0],
+        outcome=Turn.Outcome.ANSWERED,
+        lease_until=timezone.now(),
+        ended_at=timezone.now(),
+    )
+    Message.every.filter(pk=messages[1].pk).update(turn=turn)
+    del shared["epoch"]
+    happened = [Event(**shared, seq=message.seq, type="message.added") for message in messages]
+    happened.append(Event(**shared, seq=edited.seq, type="message.edited"))
+    judgement = {"message": messages[1].public_id, "value": -1}
+    happened.append(Event(**shared, seq=edited.seq + 1, type="answer.judged", data=judgement))
+    Event.every.bulk_create(happened)
+    Conversation.every.update(last_seq=edited.seq + 1)
+    return messages
+
+
+def test_of_a_long_conversation_the_newest_part_is_drawn_and_the_rest_as_the_reader_goes_up(
+    page: Page, bare_site: str, bare_inbox: Inbox, console
+) -> None:
     conversation = begin(page, bare_site, bare_inbox)
-    cdp = page.context.new_cdp_session(page)
-    cdp.send("Performance.enable")
-
-    def spent() -> float:
-        metrics = {each["name"]: each["value"] for each in cdp.send("Performance.getMetrics")["metrics"]}
-        return metrics["ScriptDuration"] + metrics["LayoutDuration"] + metrics["RecalcStyleDuration"]
-
+    many = 300
+    long_conversation(conversation, many)
     page.reload()
     expect(page.locator("body")).to_have_attribute("data-holder", "agent")
-    page.wait_for_timeout(300)
-    empty = spent()
-    many = 1_000
-    first = conversation.last_seq + 5
-    shared = {"workspace_id": conversation.workspace_id, "conversation": conversation}
-    Event.every.bulk_create(Event(**shared, seq=first + number, type="message.added") for number in range(many))
-    Message.every.bulk_create(
-        Message(
-            **shared, seq=first + number, epoch=1, author="visitor", client_id=f"m{number}", text=f"message {number}"
-        )
-        for number in range(many)
-    )
-    Conversation.every.update(last_seq=first + many)
+    drawn = page.locator(".message:visible")
+    expect(page.get_by_text("In other words?", exact=True)).to_be_visible()
+    expect(page.get_by_text(f"Question {many - 80}?", exact=True)).to_have_count(0)
+    assert 80 <= drawn.count() <= 100  # back to the question that got other words, no further
+    expect(page.locator(".message").first).to_be_hidden()  # the greeting comes before everything
+    page.get_by_text("Answer 299 has").scroll_into_view_if_needed()
+    place = """(text) => [...document.querySelectorAll(".bubble")].find((each) => each.textContent === text)
+      .getBoundingClientRect().top"""
+    looked_at = page.locator(".bubble").nth(20).inner_text()
+    before = page.evaluate(place, looked_at)
+    count = drawn.count()
+    page.evaluate("""() => { const seen = document.getElementById("scroll"); seen.scrollTop = 500; }""")
+    at = page.evaluate(place, looked_at)
+    expect(drawn).not_to_have_count(count)
+    page.wait_for_timeout(200)
+    assert before != at
+    assert abs(page.evaluate(place, looked_at) - at) < 2  # what is looked at stays where it is
+    expect(page.locator("#down")).to_be_hidden()  # nothing new came
+    says(conversation, "Meanwhile", "meanwhile")
+    expect(page.locator("#down")).to_be_visible()
+    earlier = page.get_by_role("button", name="Earlier messages")
+    for _ in range(10):
+        if not earlier.count():
+            break
+        earlier.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(100)
+    expect(earlier).to_have_count(0)
+    assert page.evaluate("document.activeElement.id") == "scroll"
+    texts = page.locator(".message .bubble").all_inner_texts()
+    questions = [f"Question {n}?" for n in range(0, many, 2) if n != many - 80]
+    assert [text for text in texts if text.startswith("Question")] == questions
+    assert [text for text in texts if text.startswith("Answer")] == [
+        f"Answer {n} has bold words." for n in range(1, many, 2)
+    ]
+    assert texts[0] == "Hello! How can I help you?"
+    assert texts[-2:] == ["In other words?", "Meanwhile"]
+    expect(page.locator(".message.bot .thumb[aria-pressed=true]")).to_have_attribute("data-value", "-1")
+
+
+def test_a_long_conversation_is_printed_whole(page: Page, bare_site: str, bare_inbox: Inbox) -> None:
+    conversation = begin(page, bare_site, bare_inbox)
+    long_conversation(conversation, 300)
     page.reload()
-    expect(page.locator(".message.visitor")).to_have_count(many, timeout=30_000)
-    page.wait_for_timeout(300)
-    assert spent() - empty <= 1.0  # seconds of processor time; one that drew the thread anew for each would take many
+    expect(page.get_by_role("button", name="Earlier messages")).to_be_attached()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator(".message")).to_have_count(301)  # with the greeting
+
+
+def test_an_answer_is_written_on_while_what_came_before_is_drawn(
+    page: Page, bare_site: str, bare_inbox: Inbox, console
+) -> None:
+    line = Line(page)
+    long_conversation(begin(page, bare_site, bare_inbox), 200)
+    page.reload()
+    expect(page.get_by_role("button", name="Earlier messages")).to_be_attached()
+    frame = {"type": "delta", "turn": "trn_live", "from": 0, "text": "First words", "blocks": []}
+    line.tells(frame)
+    expect(page.locator(".message").last).to_contain_text("First words")
+    count = page.locator(".message").count()
+    page.evaluate("document.getElementById('scroll').scrollTop = 0")
+    expect(page.locator(".message")).not_to_have_count(count)
+    line.tells(frame | {"from": 11, "text": " and more."})
+    expect(page.locator(".message").last).to_contain_text("First words and more.")
+    expect(page.locator(".message[aria-busy]")).to_have_count(1)
 
 
 def test_a_click_reaches_the_text_box(browser: Browser, bare_site: str, bare_inbox: Inbox) -> None:

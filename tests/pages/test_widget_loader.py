@@ -18,7 +18,10 @@ from workspace.chinese import simplified
 from workspace.models import User
 
 STATIC = Path(__file__).parents[2] / "static"
-LAZY = {"speech.js", "identify.js", "reason.js", "form.js", "queue.js", "files.js", "rating.js", "card.js", "theme.js"}
+LAZY = {
+    *("card.js", "catch.js", "copies.js", "earlier.js", "files.js", "form.js", "identify.js", "queue.js", "rating.js"),
+    *("reason.js", "speech.js", "theme.js", "variants.js"),
+}
 SECRET = "a secret of the shop that is long enough"
 
 

@@ -8,9 +8,11 @@ export class Bottom {
     this.button = /** @type {HTMLElement} */ (document.getElementById("down"));
     this.stuck = true;
     this.own = 0;
+    this.below = 0; // how much there was at the last look
     this.box.addEventListener("scroll", () => {
       if (Math.abs(this.box.scrollTop - this.own) < 2) return; // our own move
-      this.stuck = this.#distance() < NEAR;
+      this.below = this.#distance();
+      this.stuck = this.below < NEAR;
       if (this.stuck) this.button.hidden = true;
     });
     this.button.querySelector("button")?.addEventListener("click", () => {
@@ -20,7 +22,11 @@ export class Bottom {
     // whatever grows, it is looked at once a frame
     const watch = new ResizeObserver(() => {
       if (this.stuck) this.#move();
-      else this.button.hidden = this.#distance() < NEAR;
+      else {
+        const before = this.below;
+        this.below = this.#distance();
+        if (this.below < NEAR || this.below > before) this.button.hidden = this.below < NEAR;
+      }
     });
     watch.observe(this.box);
     watch.observe(/** @type {Element} */ (this.box.firstElementChild));

@@ -6,7 +6,6 @@ export function catchFiles(config, add) {
   const button = /** @type {HTMLElement} */ (document.getElementById("clip"));
   const sign = /** @type {HTMLElement} */ (document.getElementById("drop"));
   const picker = /** @type {HTMLInputElement} */ (document.getElementById("picker"));
-  if (!config.files) return;
   button.hidden = false;
   const size = { size: megabytes(config.files.most) };
   put(config, button, "files_allowed", size, "title");

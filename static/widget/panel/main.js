@@ -1,10 +1,27 @@
 // The visitor's side of a conversation: the record comes as numbered events, answers being written come as deltas.
 import { Socket } from "../../shared/socket.js";
-import { catchFiles } from "./catch.js";
 import { Composer } from "./composer.js";
 import { Session } from "./session.js";
 import { View } from "./view.js";
 import { relabel, say } from "./words.js";
+
+const PART = 30; // events
+/** Who has the line after it. @type {Record<string, string>} */
+const HOLDERS = {
+  "person.requested": "queued",
+  "agent.joined": "agent",
+  "bot.resumed": "bot",
+  "conversation.reopened": "bot",
+  "conversation.resolved": "resolved",
+};
+/** @type {Record<string, string[]>} */
+const NOTICES = {
+  "person.requested": ["queued"],
+  "agent.joined": ["joined", "agent"],
+  "bot.resumed": ["resumed", "bot"],
+  "conversation.resolved": ["resolved"],
+  "contact.details_left": ["left"],
+};
 
 const config = worded(JSON.parse(/** @type {HTMLElement} */ (document.getElementById("config")).textContent || "{}"));
 const session = new Session(config);
@@ -14,6 +31,8 @@ const outbox = new Map();
 /** What the page says about the visit. @type {Record<string, string | number> | null} */
 let context = null;
 let after = 0;
+/** What happened before this page, until all of it has been told. @type {any[] | null} */
+let past = null;
 let toldAboutFiles = false;
 let rated = false;
 
@@ -80,7 +99,7 @@ view.greet();
 if (session.known) connect();
 else openForm();
 if (config.speech) import("./speech.js").then(({ dictate }) => dictate(config, composer, view));
-catchFiles(config, async (chosen) => !asking() && (await files()).add(chosen));
+if (config.files) import("./catch.js").then(({ catchFiles }) => catchFiles(config, async (chosen) => !asking() && (await files()).add(chosen)));
 addEventListener("message", (event) => {
   if (event.source !== parent || event.source === window || event.data?.baton !== 1) return;
   const { type, value } = event.data;
@@ -101,10 +120,14 @@ tell("ready");
 
 /** @param {any} message */
 function frame(message) {
+  if (message.type !== "event") recall();
   switch (message.type) {
     case "welcome":
       session.conversation = message.conversation;
-      view.replaying = !after;
+      if (!after) {
+        past = [];
+        view.replaying = true;
+      }
       view.holder(message.status);
       tell("talked");
       if (context) socket.send({ type: "context", data: context });
@@ -117,7 +140,8 @@ function frame(message) {
     case "event":
       if (message.seq <= after) break; // told already
       after = message.seq;
-      event(message);
+      if (past) past.push(message);
+      else event(message);
       break;
     case "turn":
       view.writing(message.turn);
@@ -158,50 +182,53 @@ function wrong(message) {
   }
 }
 
-/** @param {any} happened */
-function event(happened) {
-  const { kind, data, message, seq } = happened;
-  if (message?.client_id && message.author === "visitor") outbox.delete(message.client_id);
-  if (kind === "message.added") {
-    view.message(message);
-    if (message.author !== "visitor") tell("message", { seq, author: message.author });
-    if (message.author === "bot") composer.busy(false);
-  } else if (kind === "message.edited") view.edited(message);
-  else if (kind === "file.added") sent(happened);
-  else if (kind === "turn.ended") {
-    view.ended(data);
-    composer.busy(false);
-  } else if (kind === "answer.judged") view.judged(data.message, data.value);
-  else if (kind === "conversation.rated") {
-    rated = true;
-    askForRating();
-  }
-  else if (kind === "contact.details_left") {
-    view.notice("left");
-    queue().then((card) => card.reachable());
-  } else line(kind, data);
+/** Of a long conversation the newest part; what came before is drawn when the reader goes up. */
+function recall() {
+  const all = past ?? [];
+  past = null;
+  const from = newest(all);
+  all.forEach((each, at) => event(each, at >= from));
+  if (from) import("./earlier.js").then(({ earlier }) => earlier(config, view, all.slice(0, from), newest, draw));
 }
 
-/** Who holds the line has changed. @param {string} kind @param {any} data */
-function line(kind, data) {
-  if (kind === "person.requested") {
-    view.holder("queued");
-    view.notice("queued");
-  } else if (kind === "agent.joined") {
-    view.holder("agent", data.agent);
-    view.notice("joined", { name: data.agent }, "agent");
-  } else if (kind === "bot.resumed") {
-    view.holder("bot");
-    view.notice("resumed", {}, "bot");
-  } else if (kind === "conversation.reopened") view.holder("bot");
-  else if (kind === "conversation.resolved") {
-    view.holder("resolved");
-    view.notice("resolved");
-  } else return;
-  composer.endEdit();
-  composer.busy(false);
-  if (view.status !== "queued") place("queue").hidden = true;
-  if (!view.replaying) askForRating();
+/** Where the newest part begins: what answers or corrects something stays with it. @param {any[]} all */
+function newest(all) {
+  const places = new Map(all.map((each, at) => [each.message?.id, at]));
+  let from = Math.max(0, all.length - PART);
+  for (let at = all.length - 1; at >= from; at--) {
+    const { revises, of } = all[at].message ?? {};
+    from = Math.min(from, places.get(revises || of || "") ?? from);
+  }
+  return from;
+}
+
+/** @param {any} happened @param {boolean} [drawn] */
+function event(happened, drawn = true) {
+  const { kind, data, message, seq } = happened;
+  if (message?.author === "visitor") outbox.delete(message.client_id);
+  if (kind === "message.added" && message.author !== "visitor") tell("message", { seq, author: message.author });
+  if (kind === "conversation.rated") rated = true;
+  if (kind === "contact.details_left") queue().then((card) => card.reachable());
+  if (kind === "answer.judged") view.judged(data.message, data.value);
+  const holder = HOLDERS[kind];
+  if (holder) view.holder(holder, data.agent);
+  if (drawn) draw(happened);
+  if (holder) {
+    composer.endEdit();
+    if (holder !== "queued") place("queue").hidden = true;
+  }
+  if (holder || kind === "turn.ended" || message?.author === "bot") composer.busy(false);
+  if ((holder || rated) && !view.replaying) askForRating();
+}
+
+/** What is seen of it. @param {any} happened */
+function draw(happened) {
+  const { kind, data, message } = happened;
+  if (kind === "message.added") view.message(message);
+  else if (kind === "message.edited") view.edited(message);
+  else if (kind === "file.added") sent(happened);
+  else if (kind === "turn.ended") view.ended(data);
+  else if (NOTICES[kind]) view.notice(NOTICES[kind][0], { name: data.agent }, NOTICES[kind][1]);
 }
 
 /** Where the visitor stands, while they wait for a person. @param {any} message */

@@ -37,7 +37,7 @@ export function thumbs(config, send) {
   return { group, reason };
 }
 
-/** @param {Element} group @param {number} value */
+/** @param {Element} group @param {number} [value] */
 export function press(group, value) {
   for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", String(Number(button.dataset.value) === value));
 }

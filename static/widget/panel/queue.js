@@ -1,6 +1,6 @@
 // The card of those who wait for a person: place and honest wait, or that nobody is there and when somebody will be.
 import { make } from "../../shared/safe.js";
-import { moment, put, say } from "./words.js";
+import { put, say, tag } from "./words.js";
 
 export class Queue {
   /** @param {any} config @param {{bot(): void, details(email: string, phone: string): void}} on */
@@ -60,4 +60,9 @@ export class Queue {
     });
     return form;
   }
+}
+
+/** A moment as people say it. @param {any} config @param {string} at ISO 8601 */
+function moment(config, at) {
+  return new Intl.DateTimeFormat(tag(config), { weekday: "long", hour: "2-digit", minute: "2-digit" }).format(new Date(at));
 }

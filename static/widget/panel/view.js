@@ -41,6 +41,8 @@ export class View {
     this.mine = new Map();
     /** The answers to one question. @type {Map<string, HTMLElement[]>} */
     this.variants = new Map();
+    /** Thumbs, by message. @type {Map<string, number>} */
+    this.verdicts = new Map();
     /** @type {HTMLElement | null} */
     this.question = null;
     /** @type {HTMLElement | null} */
@@ -217,6 +219,7 @@ export class View {
 
   /** @param {string} message @param {number} value */
   judged(message, value) {
+    this.verdicts.set(message, value);
     const group = this.log.querySelector(`[data-id="${message}"] .thumbs`);
     if (group) press(group, value);
   }
@@ -242,7 +245,7 @@ export class View {
     this.banner.hidden = state !== "lost" && state !== "refused";
     if (!this.banner.hidden) {
       put(this.config, this.banner, state === "lost" ? "offline" : "refused");
-      if (!was) this.announce(this.banner.textContent ?? "");
+      if (!was) this.region.textContent = this.banner.textContent; // while the past is told, too
     } else if (was) this.announce(say(this.config, "online"));
   }
 
@@ -287,25 +290,8 @@ export class View {
     const all = [...(this.variants.get(of) ?? []), item];
     this.variants.set(of, all);
     if (all.length < 2) return;
-    const show = (/** @type {number} */ at) => {
-      all.forEach((each, n) => (each.hidden = n !== at));
-    };
-    all.forEach((each, at) => {
-      each.querySelector(".variants")?.remove();
-      const step = (/** @type {number} */ to, /** @type {string} */ key, /** @type {string} */ mark) => {
-        const button = make("button", { class: `tool ${mark}`, type: "button" }, icon("down"));
-        put(this.config, button, key, {}, "aria-label");
-        button.disabled = to < 0 || to >= all.length;
-        button.addEventListener("click", () => {
-          show(to);
-          /** @type {HTMLElement | null} */ (all[to].querySelector(`.variants .${mark}:enabled, .variants :enabled`))?.focus();
-        });
-        return button;
-      };
-      const pager = make("span", { class: "variants" }, step(at - 1, "earlier", "before"), make("span", { text: `${at + 1}/${all.length}` }), step(at + 1, "later", "after"));
-      (each.querySelector(".acts") ?? each.appendChild(make("div", { class: "acts" }))).prepend(pager);
-    });
-    show(all.length - 1);
+    for (const each of all) each.hidden = each !== item;
+    import("./variants.js").then(({ page }) => page(this.config, all));
   }
 
   /** @param {HTMLElement} item @param {HTMLElement} bubble @param {any} message */
@@ -320,7 +306,7 @@ export class View {
       item.append(make("div", { class: "chips" }, ...list.chips), list.place);
     }
     if (under.childNodes.length) item.append(under);
-    this.#copies(bubble);
+    if (bubble.querySelector("pre")) import("./copies.js").then(({ copies }) => copies(this.config, bubble, this));
     if (OFFERS_PERSON.has(message.kind)) {
       const button = make("button", { class: "quick person", type: "button" }, icon("person"), put(this.config, make("span"), "person"));
       button.addEventListener("click", () => {
@@ -330,30 +316,8 @@ export class View {
       item.append(make("div", { class: "chips" }, button));
     } else if (message.turn && message.state === "complete") {
       const { group, reason } = thumbs(this.config, (value, why) => this.on.judge(message.id, value, why));
+      press(group, this.verdicts.get(message.id));
       item.append(make("div", { class: "acts" }, group), reason);
-    }
-  }
-
-  /** A button that copies each block of code. @param {HTMLElement} bubble */
-  #copies(bubble) {
-    if (!navigator.clipboard) return;
-    for (const code of bubble.querySelectorAll("pre")) {
-      const button = make("button", { class: "tool copy", type: "button" }, icon("copy"));
-      put(this.config, button, "copy", {}, "aria-label");
-      const text = code.textContent ?? "";
-      button.addEventListener("click", () =>
-        navigator.clipboard.writeText(text).then(
-          () => {
-            button.replaceChildren(icon("check"));
-            this.announce(say(this.config, "copied"));
-          },
-          () => getSelection()?.selectAllChildren(code),
-        ),
-      );
-      const frame = make("div", { class: "code" });
-      code.replaceWith(frame);
-      frame.append(code, button);
-      code.setAttribute("tabindex", "0");
     }
   }
 

@@ -48,16 +48,7 @@ function show(config, element, attribute, key, values) {
 }
 
 /** @param {Worded} config */
-const tag = (config) => config.language.replace("-h", "-H");
-
-/** A moment as people say it. @param {Worded} config @param {string} at ISO 8601 */
-export function moment(config, at) {
-  return new Intl.DateTimeFormat(tag(config), {
-    weekday: "long",
-    hour: "2-digit",
-    minute: "2-digit",
-  }).format(new Date(at));
-}
+export const tag = (config) => config.language.replace("-h", "-H");
 
 /** @param {number} bytes */
 export function megabytes(bytes) {
