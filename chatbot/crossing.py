@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 
 THREADS = 4  # more of them do not get more done, they make the event loop wait for the interpreter
 AT_ONCE_THREADS = 2
+KEPT_S = 600.0  # then a connection goes back to the pool, which gives each a limited life
 
 Away = (OperationalError, InterfaceError)
 """What a database that is not there raises, and one that went away in the middle."""
@@ -59,18 +60,24 @@ def _begun(ticket: object, function: Callable[P, R], /, *args: P.args, **kwargs:
 
 
 def _tidy(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """SQLite connections stay with their thread (opening one costs more than a query); pooled ones go back."""
-    keep = connection.vendor == "sqlite"
-    if not keep:
-        close_old_connections()
+    """A thread keeps its connection while it lives: to open one, or to ask the pool for one, costs more than a query."""
+    here = connections[DEFAULT_DB_ALIAS]
+    if not here.in_atomic_block and not _may_stay(here):
+        here.close()
     try:
         return function(*args, **kwargs)
     except BaseException:
-        keep = False
+        if not here.in_atomic_block:
+            here.close()
         raise
-    finally:
-        if not keep and not connection.in_atomic_block:
-            connection.close()
+
+
+def _may_stay(here: Any) -> bool:
+    """Django calls a pooled connection obsolete from the moment it was opened, which `close_at` tells."""
+    if here.vendor == "sqlite" or here.connection is None:
+        return True
+    young = time.monotonic() - here.close_at < KEPT_S
+    return young and not here.errors_occurred and bool(here.lives())
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ from chatbot.turn.values import ModelEvent, Prompt, Question, Text
 
 logger = logging.getLogger(__name__)
 
-WRITE_EVERY_S = 0.5  # a busy process writes its calls so often, all at once; a call after a pause is written at once
+WRITE_EVERY_S = 1.0  # a busy process writes its calls so often, all at once; a call after a pause is written at once
 PLAN_S = 3.0  # how late a change in the admin may take effect
 SHORTER_SOURCES, SHORTER_HISTORY, SHORTER_EARLIER, SHORTER_ANSWER = 2, 2, 8, 0.5
 

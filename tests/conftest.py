@@ -1,11 +1,14 @@
 """What most tests stand on: a workspace with an inbox, a contact, a conversation and people."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 
 from conversations import services
 from conversations.models import Conversation, Inbox
@@ -25,6 +28,22 @@ def django_db_modify_db_settings() -> None:
     """The test database is a file, not memory, since threads and sockets of one test share it."""
     if not PRODUCTION:
         settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(settings.HOME / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """At the end the threads that crossed let go of the test database, which could not be dropped else."""
+    from chatbot import crossing
+
+    yield
+    for pool, threads in ((crossing._pool(), crossing.THREADS), (crossing._at_once_pool(), crossing.AT_ONCE_THREADS)):
+        all_there = threading.Barrier(threads, timeout=30)
+        wait([pool.submit(_let_go, all_there) for _ in range(threads)])
+
+
+def _let_go(all_there: threading.Barrier) -> None:
+    all_there.wait()  # one for each thread
+    connection.close()
 
 
 @pytest.fixture

@@ -374,7 +374,7 @@ class Hub:
             await asyncio.sleep(TICK_S)
             took = time.monotonic() - began
             self.late_s += (took - TICK_S - self.late_s) * min(1.0, took / LATE_OVER_S)
-            for log in list(self._logs.values()):
+            for log in [log for log in self._logs.values() if log.owes]:
                 self._flush(log)
 
     def _flush(self, log: TurnLog) -> None:
@@ -382,6 +382,7 @@ class Hub:
             return
         if log.has_news:
             log.sent_at = time.monotonic()
+        log.behind = False
         log.gather()
         for place in list(self._watching.get(log.conversation, {}).values()):
             self._send(place, log)
@@ -395,7 +396,10 @@ class Hub:
         """Send a watcher everything it has not seen, unless its last frame is still on its way."""
         if place.turn != log.turn:
             self._announce(place, log)
-        if place.sending or (place.at == len(log.text) and place.blocks == len(log.blocks)):
+        if place.at == len(log.text) and place.blocks == len(log.blocks):
+            return
+        if place.sending:
+            log.behind = True
             return
         frame = {
             "type": "delta",

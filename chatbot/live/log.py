@@ -22,8 +22,8 @@ class TurnLog:
     """`text` is what may be seen; `released` how much of it has been sent to somebody. A frozen log never grows.
 
     `held` keeps everything back from that moment on, whichever thread says so. `first_at` is when the first text came, on
-    the clock of `time.perf_counter`; `sent_at` when text last left, on that of `time.monotonic`. A `copy` follows the log of
-    another process; its `epoch` is 0 until it is known.
+    the clock of `time.perf_counter`; `sent_at` when text last left, on that of `time.monotonic`; `behind` whether a
+    watcher could not take it. A `copy` follows the log of another process; its `epoch` is 0 until it is known.
     """
 
     conversation: str
@@ -38,6 +38,7 @@ class TurnLog:
     ended: bool = False
     first_at: float | None = None
     sent_at: float = 0.0
+    behind: bool = False
     _new: list[str] = field(default_factory=list)
 
     def append(self, text: str) -> None:
@@ -58,6 +59,11 @@ class TurnLog:
     @property
     def has_news(self) -> bool:
         return bool(self._new)
+
+    @property
+    def owes(self) -> bool:
+        """There is something that somebody has not been sent."""
+        return bool(self._new) or self.behind or self.released != len(self.text)
 
     def gather(self) -> None:
         """Take in what was appended since the last time, and render the blocks that it closed."""

@@ -30,7 +30,7 @@ RETRY_AFTER_CAP_S = 15.0
 MAX_RETRIES = 2
 PROBE_AGAIN_S = 600.0
 GATHER_FROM = 10  # answers at a time: below, each token is read as it comes
-GATHER_S_AN_ANSWER, GATHER_MOST_S = 0.002, 0.14
+GATHER_S_AN_ANSWER, GATHER_MOST_S = 0.0025, 0.2
 BATCH_POLL_S, BATCH_POLL_CAP_S = 0.5, 10.0
 BATCH_PATIENCE = 5  # times the longest answer, for a batch that was taken in: asked again, it would be paid twice
 

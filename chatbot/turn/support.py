@@ -174,6 +174,9 @@ def _figures(text: str, *, scaled: bool = True) -> set[str]:
     """Figures as digits, however they are grouped; a date is three of them. `scaled`: 1.5 million is 1500000."""
     found: set[str] = set()
     for figure, scale in _FIGURE.findall(text):
+        if not scale and figure.isdecimal():
+            found.add(_integer(figure))
+            continue
         values = {_integer(figure)} if figure.isdecimal() else _values(figure)
         if scale and scaled and len(values) == 1 and len(figure) <= LONGEST_SCALED:
             values = {str(int(Decimal(values.pop()) * _SCALES[scale]))}

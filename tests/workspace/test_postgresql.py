@@ -1,9 +1,13 @@
 """The pool of database connections, when the server was restarted or a connection was cut."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 from django.db import OperationalError, connection
 
+from chatbot import crossing
 from tests.environment import PRODUCTION
 from tests.serving import database_url
 from workspace import leases
@@ -66,3 +70,44 @@ def test_a_notice_from_the_server_does_not_cost_the_connection_and_its_end_does(
         assert lives(line)
         cut(line.info.backend_pid)
         assert not lives(line)
+
+
+@pytest.fixture
+def thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
+        threads.submit(lambda: connection.close()).result()
+
+
+def across(thread: ThreadPoolExecutor) -> int:
+    return thread.submit(crossing._tidy, backend).result()
+
+
+def test_a_thread_that_crosses_keeps_its_connection(thread: ThreadPoolExecutor) -> None:
+    assert across(thread) == across(thread)
+
+
+def test_a_thread_whose_connection_was_cut_takes_another_unnoticed(thread: ThreadPoolExecutor) -> None:
+    first = across(thread)
+    cut(first)
+    assert across(thread) != first
+
+
+def test_a_connection_goes_back_after_its_time(thread: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread.submit(lambda: connection.close()).result()
+    across(thread)
+    pooled = thread.submit(lambda: connection.connection).result()
+    monkeypatch.setattr(crossing, "KEPT_S", 0.0)
+    kept = thread.submit(crossing._tidy, lambda: connection.connection).result()
+    assert kept is None
+    assert not pooled.closed
+
+
+def test_a_connection_goes_back_after_a_failure(thread: ThreadPoolExecutor) -> None:
+    def fail() -> None:
+        backend()
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        thread.submit(crossing._tidy, fail).result()
+    assert thread.submit(lambda: connection.connection).result() is None

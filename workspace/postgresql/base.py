@@ -23,6 +23,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.close()
             self.pool.putconn(connection)
 
+    def lives(self) -> bool:
+        """Whether the connection that is open is still one."""
+        return lives(self.connection)
+
 
 def lives(connection: Connection[Any]) -> bool:
     """Nothing to be read means that the server has said nothing since: neither goodbye nor anything else."""

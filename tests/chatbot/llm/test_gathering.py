@@ -14,6 +14,7 @@ from chatbot.llm.provider import GATHER_FROM, Provider
 from chatbot.llm.request import USER, ChatMessage, Request
 from chatbot.llm.simulator.app import Simulator
 from chatbot.llm.simulator.wording import DONE, ChatWording
+from chatbot.llm.wire import BEAT_S, beat_after
 from chatbot.turn.values import Text
 from tests.chatbot.llm.conftest import Line
 from tests.serving import serving
@@ -132,3 +133,13 @@ def test_a_stream_that_rests_can_be_left_at_once(official: Line) -> None:
     chunk = ChatWording().chunk
     official.simulator.scripts.append(official.script(chunk("one "), 0.05, chunk("two"), 20.0, chunk("three")))
     assert asyncio.run(leave_and_ask_again()) < 5.0
+
+
+@pytest.mark.parametrize("pause_s", [0.001, 0.025, 0.1, 0.2])
+def test_rests_that_begin_within_a_beat_end_together_and_never_at_once(pause_s: float) -> None:
+    begun = [7.0 + 0.001 * late for late in range(1, 50)]
+    ends = [beat_after(now, pause_s) for now in begun]
+    assert len({round(end, 6) for end in ends}) <= 2  # before the middle of the beat, and after it
+    for now, end in zip(begun, ends, strict=True):
+        assert now < end
+        assert abs(end - now - pause_s) <= max(BEAT_S - pause_s, BEAT_S / 2) + 1e-9
