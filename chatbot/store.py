@@ -51,6 +51,7 @@ _LATEST = Rows(
             *_AGENT,
             "turn__question",
             "turn__variant",
+            "turn__outcome",
         )
         .order_by("-seq")[:HISTORY]
     ),
@@ -258,4 +259,5 @@ def _utterance(message: Message) -> Utterance:
         cut_short=message.state != Message.State.COMPLETE,
         speaker=str(message.agent) if message.agent else "",
         seq=message.seq,
+        sourced=message.turn is None or message.turn.outcome != Turn.Outcome.NO_ANSWER,
     )

@@ -67,7 +67,7 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
     passages = () if evidence.grounds is Grounds.NONE else retrieved.passages
     told = _told(earlier, language, on) if by_memory else ""
     prompt = build_prompt(question, passages, language, on.privacy, evidence.conflicts, earlier, told)
-    said = (before.text for before in question.history)
+    said = (before.text for before in question.history if before.sourced)
     sources = on.support.read((*prompt.sources, *prompt.earlier, prompt.told, question.text, *said))
     gate = Gate(prompt.passages, on.moderation, on.privacy, sources, strict=question.inbox.strict)
     async with aclosing(gate.release(on.model.stream(prompt))) as pieces:

@@ -14,7 +14,7 @@ HANDED_BACK = "handed_back"
 @dataclass(frozen=True)
 class Utterance:
     """An earlier message. `cut_short` when its author was interrupted; `speaker` is a person's name for agents; `seq` is its
-    number in the conversation.
+    number in the conversation. Not `sourced`: the bot had no source for it, or not for all of it.
 
     With a `boundary` nothing was said: here `speaker` took the line, or gave it back.
     """
@@ -25,6 +25,7 @@ class Utterance:
     speaker: str = ""
     boundary: str = ""
     seq: int = 0
+    sourced: bool = True
 
 
 @dataclass(frozen=True)

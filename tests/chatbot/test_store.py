@@ -159,3 +159,11 @@ class TestPeople:
         told = self.told(question(history=(chatter[0], promise, *chatter)))
         assert len(told) == HISTORY_MESSAGES + 1
         assert "I promise it by Friday." in told[0]
+
+
+def test_an_answer_without_a_source_is_known_as_such(conversation: Conversation) -> None:
+    finish(say(conversation, "Refunds?").turn, "Seven days [1].")
+    cut = TurnResult(Turn.Outcome.NO_ANSWER, "It costs 30 dollars (no source).")
+    services.finish_turn(turn_id=say(conversation, "Costs?").turn.pk, result=cut)
+    history = load(say(conversation, "And now?").turn).history
+    assert [said.sourced for said in history] == [True, True, True, False]

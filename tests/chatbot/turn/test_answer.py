@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from chatbot.turn.query import EARLIER_TURNS, joins
+from chatbot.turn.support import Sources
 from chatbot.turn.values import (
     Answered,
     AskedBack,
@@ -12,6 +13,7 @@ from chatbot.turn.values import (
     Intent,
     ModelFailed,
     NoAnswer,
+    Outcome,
     Query,
     Refused,
     Utterance,
@@ -179,3 +181,20 @@ def test_a_model_that_breaks_off_is_a_failure_and_one_that_says_nothing_too() ->
         turn(question(), stages(model=Broken()))
     with pytest.raises(ModelFailed, match="empty"):
         turn(question(), stages(model=FakeModel(texts=())))
+
+
+def test_what_the_bot_had_no_source_for_is_none_for_its_next_answer() -> None:
+    class Reading:
+        def read(self, texts):
+            return Sources(texts)
+
+    def asked(sourced: bool) -> Outcome:
+        history = (
+            Utterance("visitor", "What does it cost?"),
+            Utterance("bot", "It costs 30 dollars.", sourced=sourced),
+        )
+        model = FakeModel(["As I said, it costs 30 dollars. Refunds take seven days. "])
+        return turn(question(history=history), stages(model=model, support=Reading()))[1]
+
+    assert isinstance(asked(sourced=True), Answered)
+    assert isinstance(asked(sourced=False), NoAnswer)
