@@ -30,7 +30,8 @@ RETRY_AFTER_CAP_S = 15.0
 MAX_RETRIES = 2
 PROBE_AGAIN_S = 600.0
 GATHER_FROM = 10  # answers at a time: below, each token is read as it comes
-GATHER_S_AN_ANSWER, GATHER_MOST_S = 0.0025, 0.2
+GATHER_S_AN_ANSWER, GATHER_MOST_S, GATHER_LEAST_S = 0.0025, 0.2, 0.05
+HELD_MOST_S, PASS_S_AN_ANSWER = 0.25, 0.00033  # a token waits for the rest, and then for what is done before it
 BATCH_POLL_S, BATCH_POLL_CAP_S = 0.5, 10.0
 BATCH_PATIENCE = 5  # times the longest answer, for a batch that was taken in: asked again, it would be paid twice
 
@@ -347,7 +348,11 @@ class Provider:
 
     def _pause_s(self) -> float:
         """How long a stream that has begun gathers between reads: waking for each token costs more than what is done with it."""
-        return min(GATHER_MOST_S, GATHER_S_AN_ANSWER * self._under_way) if self._under_way >= GATHER_FROM else 0.0
+        answers = self._under_way
+        if answers < GATHER_FROM:
+            return 0.0
+        room_s = max(GATHER_LEAST_S, HELD_MOST_S - answers * PASS_S_AN_ANSWER)
+        return min(GATHER_MOST_S, answers * GATHER_S_AN_ANSWER, room_s)
 
     def _batched(self, request: Request, row: Mapping[str, Any]) -> Completion | Failure:
         body, status = row.get("body"), row.get("status")

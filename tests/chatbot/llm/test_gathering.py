@@ -143,3 +143,17 @@ def test_rests_that_begin_within_a_beat_end_together_and_never_at_once(pause_s: 
     for now, end in zip(begun, ends, strict=True):
         assert now < end
         assert abs(end - now - pause_s) <= max(BEAT_S - pause_s, BEAT_S / 2) + 1e-9
+
+
+def test_rests_grow_with_the_answers_until_what_is_done_for_these_takes_long_itself() -> None:
+    provider = Provider(Profile(base_url="http://127.0.0.1:9", key="sk-test"))
+
+    def rest_s(answers: int) -> float:
+        provider._under_way = answers
+        return provider._pause_s()
+
+    assert rest_s(GATHER_FROM - 1) == 0.0
+    assert rest_s(GATHER_FROM) == pytest.approx(0.025)
+    assert rest_s(80) == pytest.approx(0.2)
+    assert rest_s(300) == pytest.approx(0.151)
+    assert rest_s(5_000) == pytest.approx(0.05)
