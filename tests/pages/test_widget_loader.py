@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from conversations import services
 from conversations.models import Contact, Conversation, Inbox, Message
@@ -367,6 +367,36 @@ def test_a_vouched_for_visitor_finds_the_conversation_on_every_device_until_sign
     expect(panel(page).get_by_role("textbox")).to_be_focused()
     expect(panel(page).locator(".message.visitor")).to_have_count(0)
     elsewhere.context.close()
+
+
+def test_who_is_vouched_for_sees_nothing_of_who_was_there_before(page: Page, shop, bare_inbox: Inbox) -> None:
+    """The code that draws what came earlier arrives only after somebody else has been vouched for."""
+    bare_inbox.identity_secret = SECRET
+    bare_inbox.save()
+    page.goto(shop())
+    page.evaluate("(token) => Baton.identify(token)", vouched(bare_inbox))
+    launcher(page).click()
+    panel(page).get_by_role("textbox").fill("my parcel")
+    panel(page).get_by_role("textbox").press("Enter")
+    panel(page).locator(".again").wait_for(timeout=15_000)
+    for number in range(40):
+        services.add_visitor_message(
+            conversation_id=Conversation.every.get().pk, text=f"and number {number}", client_id=f"n{number}"
+        )
+    held: list[Route] = []
+    page.route("**/earlier*.js", lambda route: held.append(route))
+    page.reload()
+    launcher(page).click()
+    expect(panel(page).locator(".message.visitor").last).to_contain_text("and number 39")
+    page.wait_for_timeout(300)
+    assert held
+    page.evaluate("(token) => Baton.identify(token)", vouched(bare_inbox, sub="ben-1", name="Ben"))
+    expect(panel(page).locator(".message.visitor")).to_have_count(0)
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(500)
+    expect(panel(page).get_by_role("button", name="Earlier messages")).to_have_count(0)
+    expect(panel(page).locator(".message.visitor")).to_have_count(0)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ const AHEAD = "600px 0px 0px"; // it is there before the reader is
  * @param {any[]} rest what happened and is not drawn yet
  * @param {(all: any[]) => number} newest where the newest part of it begins
  * @param {(happened: any) => void} draw
+ * @param {() => Promise<any>} files loads what draws them
  */
-export function earlier(config, view, rest, newest, draw) {
+export function earlier(config, view, rest, newest, draw, files) {
   const { box } = view.bottom;
   const greeting = /** @type {HTMLElement} */ (view.log.firstElementChild);
   const button = put(config, make("button", { class: "quick", type: "button" }), "past");
   const place = make("li", { class: "past" }, button);
-  const watch = new IntersectionObserver(([seen]) => seen?.isIntersecting && requestAnimationFrame(up), { root: box, rootMargin: AHEAD });
+  const watch = new IntersectionObserver(([seen]) => seen?.isIntersecting && !isHeld() && requestAnimationFrame(up), { root: box, rootMargin: AHEAD });
   greeting.hidden = true; // it comes before everything
   view.log.prepend(place);
   button.addEventListener("click", up);
@@ -27,13 +28,20 @@ export function earlier(config, view, rest, newest, draw) {
 
   /** One part more; what the reader looks at stays where it is. */
   async function up() {
+    if (rest.slice(newest(rest)).some(({ kind }) => kind === "file.added")) await files();
     if (!rest.length || !place.isConnected) return;
     const below = box.scrollHeight - box.scrollTop;
+    const held = isHeld();
     add();
     await null; // files are put into their places
-    box.scrollTop = box.scrollHeight - below;
+    if (!held) box.scrollTop = box.scrollHeight - below;
     watch.unobserve(place);
     if (rest.length) watch.observe(place); // it may be in sight still
+  }
+
+  /** Who pressed the button reads on below it; else it would have gone out of sight with the focus. */
+  function isHeld() {
+    return document.activeElement === button;
   }
 
   function add() {
@@ -41,9 +49,12 @@ export function earlier(config, view, rest, newest, draw) {
     const { log, stream, item, question, answer, replaying } = view;
     const part = document.createDocumentFragment();
     Object.assign(view, { log: part, stream: null, item: null, replaying: true });
-    rest.slice(from).forEach(draw);
+    try {
+      rest.slice(from).forEach(draw);
+    } finally {
+      Object.assign(view, { log, stream, item, question, answer });
+    }
     place.after(part);
-    Object.assign(view, { log, stream, item, question, answer });
     if (!replaying) view.replayed();
     rest = rest.slice(0, from);
     if (from) return;

@@ -83,6 +83,7 @@ const socket = new Socket(config.socket, {
       view.connection("refused");
       composer.lock();
     } else if (state !== "connecting") view.connection(state === "closed" ? "" : state);
+    if (state === "lost") recall();
   },
 });
 // another tab of this browser has begun to talk: this one follows
@@ -188,7 +189,15 @@ function recall() {
   past = null;
   const from = newest(all);
   all.forEach((each, at) => event(each, at >= from));
-  if (from) import("./earlier.js").then(({ earlier }) => earlier(config, view, all.slice(0, from), newest, draw));
+  if (from) offerEarlier(all.slice(0, from));
+}
+
+/** @param {any[]} rest @param {Element | null} [greeting] of the conversation it belongs to */
+function offerEarlier(rest, greeting = view.log.firstElementChild) {
+  import("./earlier.js").then(
+    ({ earlier }) => greeting?.isConnected && earlier(config, view, rest, newest, attempt, files),
+    () => setTimeout(offerEarlier, 5_000, rest, greeting),
+  );
 }
 
 /** Where the newest part begins: what answers or corrects something stays with it. @param {any[]} all */
@@ -212,13 +221,22 @@ function event(happened, drawn = true) {
   if (kind === "answer.judged") view.judged(data.message, data.value);
   const holder = HOLDERS[kind];
   if (holder) view.holder(holder, data.agent);
-  if (drawn) draw(happened);
+  if (drawn) attempt(happened);
   if (holder) {
     composer.endEdit();
     if (holder !== "queued") place("queue").hidden = true;
   }
   if (holder || kind === "turn.ended" || message?.author === "bot") composer.busy(false);
   if ((holder || rated) && !view.replaying) askForRating();
+}
+
+/** What cannot be drawn must not keep the rest from being seen. @param {any} happened */
+function attempt(happened) {
+  try {
+    draw(happened);
+  } catch (problem) {
+    reportError(problem);
+  }
 }
 
 /** What is seen of it. @param {any} happened */
@@ -399,6 +417,7 @@ async function vouched(token) {
   tell("identified");
   if (found === "same") return;
   after = 0;
+  past = null; // somebody else's
   view.clear();
   for (const { type, id, text } of outbox.values()) {
     if (type === "say") view.own(id, text); // written meanwhile

@@ -290,8 +290,10 @@ export class View {
     const all = [...(this.variants.get(of) ?? []), item];
     this.variants.set(of, all);
     if (all.length < 2) return;
-    for (const each of all) each.hidden = each !== item;
-    import("./variants.js").then(({ page }) => page(this.config, all));
+    import("./variants.js").then(({ page }) => {
+      for (const each of all) each.hidden = each !== item;
+      page(this.config, all);
+    });
   }
 
   /** @param {HTMLElement} item @param {HTMLElement} bubble @param {any} message */
