@@ -154,9 +154,10 @@ def _recalled(reach: Reach, found: _Found, exchange: Exchange) -> Recalled:
     if len(said) > SAID_CHARACTERS:
         parts = [part for part, _ in _parts(exchange)]
         said = parts[found.part] if found.part < len(parts) else said
-    people = [reply for reply in exchange.replies if reply.author == Author.AGENT]
+    replies = [reply for reply in exchange.replies if reply.sourced]
+    people = [reply for reply in replies if reply.author == Author.AGENT]
     asked = heaviest(said) < Weight.STATEMENT
-    answer = people[-1] if people else exchange.replies[-1] if exchange.replies and asked else None
+    answer = people[-1] if people else replies[-1] if replies and asked else None
     return Recalled(
         seq=exchange.seq,
         own=exchange.conversation == reach.conversation,

@@ -25,6 +25,7 @@ from conversations.models import (
     Message,
     Recollection,
     Summary,
+    Turn,
 )
 from workspace import leases
 from workspace.models import Job
@@ -41,13 +42,14 @@ KEPT_JOBS_S = 3_600.0
 
 @dataclass(frozen=True)
 class Said:
-    """One message. `speaker` is an agent's name."""
+    """One message. `speaker` is an agent's name. Not `sourced`: the bot's, cut short, or without a source for all of it."""
 
     seq: int
     author: Author
     text: str
     speaker: str
     at: dt.datetime
+    sourced: bool = True
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,12 @@ def exchanges_of(conversation: int, messages: Sequence[Message]) -> list[Exchang
 
 def _said(message: Message) -> Said:
     speaker = str(message.agent) if message.agent else ""
-    return Said(message.seq, Author(message.author), message.text, speaker, message.created_at)
+    return Said(message.seq, Author(message.author), message.text, speaker, message.created_at, _is_sourced(message))
+
+
+def _is_sourced(message: Message) -> bool:
+    turn = message.turn
+    return turn is None or (turn.outcome != Turn.Outcome.NO_ANSWER and message.state == Message.State.COMPLETE)
 
 
 def _standing(rows: QuerySet[Message]) -> QuerySet[Message]:

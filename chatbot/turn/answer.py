@@ -7,6 +7,7 @@ from dataclasses import replace
 from chatbot.turn.gate import Gate
 from chatbot.turn.prompt import build_prompt
 from chatbot.turn.seams import Stages
+from chatbot.turn.sentences import finished_part
 from chatbot.turn.values import (
     Answered,
     AskedBack,
@@ -67,7 +68,7 @@ async def answer(question: Question, on: Stages) -> AsyncGenerator[Delta | Outco
     passages = () if evidence.grounds is Grounds.NONE else retrieved.passages
     told = _told(earlier, language, on) if by_memory else ""
     prompt = build_prompt(question, passages, language, on.privacy, evidence.conflicts, earlier, told)
-    said = (before.text for before in question.history if before.sourced)
+    said = (finished_part(each.text) if each.cut_short else each.text for each in question.history if each.sourced)
     sources = on.support.read((*prompt.sources, *prompt.earlier, prompt.told, question.text, *said))
     gate = Gate(prompt.passages, on.moderation, on.privacy, sources, strict=question.inbox.strict)
     async with aclosing(gate.release(on.model.stream(prompt))) as pieces:

@@ -34,6 +34,12 @@ def finished_at(text: str, *, whole: bool, since: int = 0) -> list[int]:
     return [*ends, len(text)] if whole and text and (not ends or ends[-1] < len(text)) else ends
 
 
+def finished_part(text: str) -> str:
+    """A text that was cut, without what had not certainly ended: so much of it the gate has judged."""
+    ends = finished_at(text, whole=False)
+    return text[: ends[-1]] if ends else ""
+
+
 def up_to_last_sentence(text: str) -> str:
     """The text without the sentence that was never finished."""
     ends = [end.end() for end in _END.finditer(text)]

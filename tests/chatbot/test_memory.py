@@ -118,6 +118,18 @@ class TestBeyondTheWindow:
         best = recall(load(conversation), "Which day was promised for the delivery?").exchanges[0]
         assert (best.answered, best.speaker) == ("I promise delivery by Friday.", "Mei")
 
+    def test_an_answer_without_a_source_is_not_told_again(self, conversation: Conversation) -> None:
+        turn = services.add_visitor_message(
+            conversation_id=conversation.pk, text="What does the express delivery cost?", client_id="v"
+        ).turn
+        assert turn
+        cut = TurnResult(Turn.Outcome.NO_ANSWER, "It costs 30 dollars (no source).")
+        services.finish_turn(turn_id=turn.pk, result=cut)
+        hold(conversation, SMALL_TALK)
+        look()
+        best = recall(load(conversation), "What does the express delivery cost?").exchanges[0]
+        assert (best.said, best.answered) == ("What does the express delivery cost?", "")
+
     def test_looking_twice_changes_nothing_and_costs_no_second_job(self, conversation: Conversation) -> None:
         hold(conversation, [BERGEN, *SMALL_TALK])
         look()

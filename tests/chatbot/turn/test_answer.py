@@ -13,7 +13,6 @@ from chatbot.turn.values import (
     Intent,
     ModelFailed,
     NoAnswer,
-    Outcome,
     Query,
     Refused,
     Utterance,
@@ -183,18 +182,21 @@ def test_a_model_that_breaks_off_is_a_failure_and_one_that_says_nothing_too() ->
         turn(question(), stages(model=FakeModel(texts=())))
 
 
-def test_what_the_bot_had_no_source_for_is_none_for_its_next_answer() -> None:
+@pytest.mark.parametrize(
+    ("earlier", "expected"),
+    [
+        (Utterance("bot", "It costs 30 dollars."), Answered),
+        (Utterance("bot", "It costs 30 dollars.", sourced=False), NoAnswer),
+        (Utterance("bot", "It costs 30 dollars", cut_short=True), NoAnswer),
+        (Utterance("bot", "It costs 30 dollars. And", cut_short=True), Answered),
+    ],
+)
+def test_what_the_bot_had_no_source_for_is_none_for_its_next_answer(earlier, expected) -> None:
     class Reading:
         def read(self, texts):
             return Sources(texts)
 
-    def asked(sourced: bool) -> Outcome:
-        history = (
-            Utterance("visitor", "What does it cost?"),
-            Utterance("bot", "It costs 30 dollars.", sourced=sourced),
-        )
-        model = FakeModel(["As I said, it costs 30 dollars. Refunds take seven days. "])
-        return turn(question(history=history), stages(model=model, support=Reading()))[1]
-
-    assert isinstance(asked(sourced=True), Answered)
-    assert isinstance(asked(sourced=False), NoAnswer)
+    history = (Utterance("visitor", "What does it cost?"), earlier)
+    model = FakeModel(["As I said, it costs 30 dollars. Refunds take seven days. "])
+    _, outcome = turn(question(history=history), stages(model=model, support=Reading()))
+    assert isinstance(outcome, expected)

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatbot.turn.sentences import finished_at
+from chatbot.turn.sentences import finished_at, finished_part
 
 PIECES = st.lists(st.text("ab 1.。!?”)\"'\n…", max_size=6), max_size=12)
 
@@ -24,3 +24,9 @@ def test_an_end_is_found_as_soon_as_it_is_certain_and_never_twice(pieces: list[s
     assert text[start:] == sentence
     assert found == sorted(set(found))
     assert not found or found[-1] < len(text)
+
+
+def test_of_a_text_that_was_cut_only_what_has_certainly_ended_counts() -> None:
+    assert finished_part("Refunds take seven days. It costs 30 dollars") == "Refunds take seven days."
+    assert finished_part("Refunds take seven days. It costs 3.") == "Refunds take seven days."
+    assert finished_part("It costs") == ""
