@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import pytest
@@ -27,16 +28,21 @@ async def ask():
     server, out = httpx.ASGITransport(app=application), {}
     async with httpx.AsyncClient(transport=server, base_url="https://chat.example.com") as client:
         for name in sys.stdin.read().split():
-            path = static(name) if not name.startswith("/") else name
-            found = await client.get(path, headers={"X-Forwarded-Proto": "https"})
-            out[name] = [path, found.status_code, found.text]
+            plainly, file = name.startswith("http:"), name.removeprefix("http:")
+            path = static(file) if not file.startswith("/") else file
+            found = await client.get(path, headers={"X-Forwarded-Proto": "http" if plainly else "https"})
+            out[name] = [path, found.status_code, found.text, dict(found.headers)]
     print(json.dumps(out))
 
 asyncio.run(ask())
 """
 
-Answer = tuple[str, int, str]
-"""The path that was asked, the status, the text."""
+
+class Answer(NamedTuple):
+    path: str
+    status: int
+    text: str
+    headers: dict[str, str]
 
 
 def production(folder: Path, **more: str) -> dict[str, str]:
@@ -75,25 +81,33 @@ def get(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Answer]]
         done = manage(environment, "shell", "--verbosity", "0", "-c", ASK, stdin="\n".join(names))
         assert done.returncode == 0, done.stderr
         answers = json.loads(done.stdout.splitlines()[-1])
-        return [tuple(answers[name]) for name in names]
+        return [Answer(*answers[name]) for name in names]
 
     return ask
 
 
 def test_the_pages_are_served_once_the_static_files_are_collected(get: Callable[..., list[Answer]]) -> None:
     pages = get("/login/", "/admin/login/", "/shop/")
-    assert [status for _, status, _ in pages[:2]] == [200, 200]
-    files = sorted({path for _, _, html in pages for path in re.findall(r'(?:src|href)="(/static/[^"#]+)', html)})
+    assert [page.status for page in pages[:2]] == [200, 200]
+    files = sorted({path for page in pages for path in re.findall(r'(?:src|href)="(/static/[^"#]+)', page.text)})
     assert files
     assert all(HASHED.search(path) for path in files), files
-    assert {status for _, status, _ in get(*files)} == {200}
+    assert {file.status for file in get(*files)} == {200}
+
+
+def test_a_static_file_is_guarded_like_a_page(get: Callable[..., list[Answer]]) -> None:
+    plain, file, page = get("http:widget/panel/main.js", "widget/panel/main.js", "/login/")
+    assert plain.status == 301
+    assert plain.headers["location"] == f"https://chat.example.com{plain.path}"
+    guards = ("strict-transport-security", "referrer-policy", "x-content-type-options")
+    assert [file.headers[name] for name in guards] == [page.headers[name] for name in guards]
 
 
 def test_every_module_of_ours_imports_hashed_names_that_are_there(get: Callable[..., list[Answer]]) -> None:
     wanted, seen = {"desk/main.js", "widget/panel/main.js"}, set[str]()
     while wanted:
         imported: set[str] = set()
-        for path, status, text in get(*sorted(wanted)):
+        for path, status, text, _ in get(*sorted(wanted)):
             assert status == 200, path
             assert HASHED.search(path), path
             seen.add(path)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from servestatic.asgi import FileServerASGI
 from servestatic.middleware import ServeStaticMiddleware
 from servestatic.storage import CompressedManifestStaticFilesStorage
@@ -33,11 +34,21 @@ class FilesFirst(ServeStaticMiddleware):
     def add_mime_headers(self, headers: Any, path: str, url: str) -> None:
         super().add_mime_headers(headers, path, url)
         headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = settings.SECURE_REFERRER_POLICY
+        if settings.SECURE_HSTS_SECONDS:
+            headers["Strict-Transport-Security"] = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         found = await run_async_in_thread(self.find_file, path) if self.autorefresh else self.files.get(path)
-        await (FileServerASGI(found) if found else self._pages)(scope, receive, send)
+        here = found and (not settings.SECURE_SSL_REDIRECT or _is_encrypted(scope))
+        await (FileServerASGI(found) if here else self._pages)(scope, receive, send)
+
+
+def _is_encrypted(scope: Any) -> bool:
+    """As Django sees it: the proxy before the server knows best. What is not, Django sends on to https."""
+    told = dict(scope["headers"]).get(b"x-forwarded-proto", scope["scheme"].encode())
+    return bool(told.split(b",")[0].strip() == b"https")
 
 
 async def _nothing(request: Any) -> Any:
