@@ -161,7 +161,7 @@ else:
     _database["OPTIONS"] = {
         "pool": {
             "min_size": 1,
-            "max_size": env.integer("BATON_DB_POOL", 16),
+            "max_size": max(10, env.integer("BATON_DB_POOL", 16)),  # six are kept by the threads of `chatbot.crossing`
             "timeout": 4,  # a restart is waited for; after that a page says 503
             "reconnect_timeout": 1,  # the pauses between its tries would double; given up, the next who asks is a new try
         }

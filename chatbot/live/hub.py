@@ -351,6 +351,7 @@ class Hub:
         for log in (self._logs.get(conversation), self._reserved.get(conversation)):
             if log:
                 log.thaw()
+                log.behind = True  # who came meanwhile has seen nothing of it
 
     def _heard(self, bell: Doorbell) -> None:
         log = self._logs.get(bell.conversation)

@@ -251,8 +251,8 @@ class _Rest:
 
 
 def beat_after(now: float, pause_s: float) -> float:
-    """The beat nearest to the end of a pause that begins now, and at least the next."""
-    return BEAT_S * max(math.floor(now / BEAT_S) + 1, round((now + pause_s) / BEAT_S))
+    """The last beat within a pause that begins now, and at least the next."""
+    return BEAT_S * max(math.floor(now / BEAT_S) + 1, math.floor((now + pause_s) / BEAT_S))
 
 
 def _new_transport(max_streams: int, ca: str) -> httpx.AsyncBaseTransport:

@@ -180,3 +180,45 @@ def _with_own_connection(work: Any) -> None:
         work()
     finally:
         connection.close()
+
+
+def test_who_comes_while_the_line_is_held_sees_all_once_it_is_let_go() -> None:
+    async def come_meanwhile() -> None:
+        live, eye = Hub(), Eye()
+        live.start()
+        try:
+            log = live.open("cnv_1", "trn_1", 1)
+            live.write(log, "Seven days.")
+            await live.hold_here("cnv_1")
+            live.watch("cnv_1", eye)
+            assert eye.frames == []
+            live.let_go("cnv_1")
+            await asyncio.sleep(0.2)
+            assert [frame["text"] for frame in eye.sent("delta")] == ["Seven days."]
+        finally:
+            await live.stop()
+
+    on_a_loop(come_meanwhile())
+
+
+def test_a_watcher_who_could_not_take_a_frame_gets_the_rest_with_a_later_tick() -> None:
+    class Slow(Eye):
+        async def send_live(self, frame: str, turn: str) -> None:
+            await super().send_live(frame, turn)
+            await asyncio.sleep(0.15)
+
+    async def watch_slowly() -> None:
+        live, eye = Hub(), Slow()
+        live.start()
+        try:
+            live.watch("cnv_1", eye)
+            log = live.open("cnv_1", "trn_1", 1)
+            for word in ("Seven ", "days", "."):
+                live.write(log, word)
+                await asyncio.sleep(0.06)
+            await asyncio.sleep(0.6)
+            assert "".join(frame["text"] for frame in eye.sent("delta")) == "Seven days."
+        finally:
+            await live.stop()
+
+    on_a_loop(watch_slowly())
