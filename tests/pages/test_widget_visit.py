@@ -4,7 +4,7 @@ import io
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from conversations import services
 from conversations.models import Attachment, Contact, Conversation, Feedback, Inbox, Message, Rating, Status
@@ -203,6 +203,30 @@ def test_a_picture_is_sent_shown_and_opened_large(page: Page, bare_site: str, ba
     page.reload()
     expect(page.get_by_role("button", name="Open broken burr.png large")).to_be_visible()
     assert Attachment.every.count() == 1
+
+
+def test_that_the_bot_cannot_see_is_said_of_a_file_that_was_there_before_the_line(
+    page: Page, bare_site: str, bare_inbox: Inbox, console
+) -> None:
+    """It is told as what came before then, for the upload was quicker than the page's first connection."""
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+
+    def hold(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(lambda message: held.append((server, message)))
+
+    page.route_web_socket("**/ws/widget/**", hold)
+    open_panel(page, bare_site, bare_inbox)
+    page.locator("#picker").set_input_files({"name": "burr.png", "mimeType": "image/png", "buffer": picture()})
+    for _ in range(100):
+        page.wait_for_timeout(100)
+        if held and Attachment.every.count():
+            break
+    while held:
+        server, message = held.pop(0)
+        server.send(message)
+    expect(page.get_by_role("button", name="Open burr.png large")).to_be_visible(timeout=10_000)
+    expect(page.locator("#log")).to_contain_text("The assistant cannot look at files")
 
 
 def test_a_picture_can_be_pasted_and_a_file_dropped(page: Page, bare_site: str, bare_inbox: Inbox, console) -> None:

@@ -30,7 +30,7 @@ export class Files {
   /** The server has it: our own sign of it goes. @param {string} id */
   arrived(id) {
     this.running.get(id)?.item.remove();
-    this.running.delete(id);
+    return this.running.delete(id);
   }
 
   /**

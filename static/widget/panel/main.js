@@ -280,12 +280,12 @@ async function askForRating() {
 function sent({ file, at }) {
   const item = view.file(at);
   files().then((all) => {
-    all.arrived(file.client_id);
+    const sentHere = all.arrived(file.client_id); // it may be told as what came before this page's first connection
     item.append(all.bubble(file));
+    if (!sentHere || view.status !== "bot" || toldAboutFiles) return;
+    toldAboutFiles = true;
+    view.notice("file_bot");
   });
-  if (view.status !== "bot" || view.replaying || toldAboutFiles) return;
-  toldAboutFiles = true;
-  view.notice("file_bot");
 }
 
 /** @param {string} text */
