@@ -188,7 +188,7 @@ def _business(knowledge: str) -> dict[str, Any]:
     from django.contrib.sessions.backends.db import SessionStore
 
     from chatbot.management.starter_intents import load_starter_intents
-    from chatbot.wiring import recogniser
+    from chatbot.own_intents import recogniser
     from conversations.models import Inbox
     from knowledge import services
     from knowledge.tasks import HANDLERS

@@ -1,14 +1,24 @@
-"""The intents that a workspace's owner has set up, as the recogniser wants them."""
+"""The intents that a workspace's owner has set up, and what recognises them."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, Max
 from django.db.models.signals import post_delete, post_save
 
 from chatbot.intents.examples import Example
-from chatbot.intents.recogniser import IntentSet
+from chatbot.intents.recogniser import IntentSet, Recogniser
 from chatbot.models import Intent, IntentExample
+
+
+@lru_cache(maxsize=1)
+def recogniser() -> Recogniser:
+    """Of this process."""
+    made = Recogniser(intents_version, load_intents, settings.HOME / "intents")
+    tell_of_changes(made.look_again)
+    return made
 
 
 def intents_version(workspace: int) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,28 +16,19 @@ from django.conf import settings
 
 from chatbot import redis_pool, store
 from chatbot.admission import Admission
+from chatbot.ahead import Ahead
 from chatbot.crossing import Away, behind_s
 from chatbot.live import relay
 from chatbot.live.hub import Hub, hub
 from chatbot.live.log import TurnLog
-from chatbot.replies import OwnerReplies
+from chatbot.results import failed, fields_of, no_room, rest_of, result_of, with_record
 from chatbot.store import LoadedTurn
 from chatbot.turn.answer import answer
-from chatbot.turn.language import answer_language
-from chatbot.turn.values import (
-    Answered,
-    AskedBack,
-    Delta,
-    HandedOff,
-    NoAnswer,
-    Outcome,
-    Refused,
-    TurnFailed,
-)
+from chatbot.turn.values import Delta, Outcome, TurnFailed
 from chatbot.wiring import Record, stages_for
 from conversations.checkpoints import Checkpoint
-from conversations.models import Inbox, Message, Turn
-from conversations.services import LineTaken, TurnResult
+from conversations.models import Message, Turn
+from conversations.services import Added, LineTaken, TurnResult
 
 logger = logging.getLogger(__name__)
 
@@ -46,24 +37,18 @@ AGAIN_S, AWAY_S = 0.5, 60.0  # how often, and how long, the record is tried whil
 LOOK_S = 0.2
 HELD_BACK_S = 4.0  # the longest that an answer waits for a visitor who is typing
 T = TypeVar("T")
-BUSY = "busy"
 STOPPED, MERGED, LOST = "stopped", "merged", "lost"
-
-_OUTCOMES: Mapping[type[Outcome], tuple[Turn.Outcome, str]] = {
-    Answered: (Turn.Outcome.ANSWERED, "answer"),
-    AskedBack: (Turn.Outcome.ASKED_BACK, "ask_back"),
-    NoAnswer: (Turn.Outcome.NO_ANSWER, "no_source"),
-    Refused: (Turn.Outcome.REFUSED, "refused"),
-    HandedOff: (Turn.Outcome.HANDED_OFF, "handed_off"),
-}
 
 
 @dataclass
 class _Running:
-    """A turn in progress. `end` says why it is to end early; `asked_at` when the first of its questions came."""
+    """A turn in progress. `end` says why it is to end early; `asked_at` when the first of its questions came; `loaded` is what
+    was read of it when its question was stored, and `log` was reserved before."""
 
     turn: str
     pace: float | None = None
+    ahead: Ahead | None = None
+    loaded: LoadedTurn | None = None
     asked_at: float = field(default_factory=time.monotonic)
     task: asyncio.Task[None] | None = None
     log: TurnLog | None = None
@@ -104,19 +89,50 @@ class Runner:
         conversation: str,
         pace: float | None = None,
         instead: bool = False,
-        admitted: bool = False,
     ) -> asyncio.Task[None]:
         """Begin a turn. One that runs in the conversation and has shown nothing yet is merged into it.
 
-        When there is no room for another answer (see `admit`) it ends at once, and says so; `admitted`: there is.
+        When there is no room for another answer (see `admit`) it ends at once, and says so.
 
         `pace`: see `chatbot.wiring.stages_for`. `instead`: whatever runs in the conversation has ended in the record.
         """
-        running = _Running(turn, pace, before=self._running.get(conversation))
-        if not admitted and not self.admit(conversation):
+        running = _Running(turn, pace)
+        if not self.admit(conversation):
             return self._keep_task(asyncio.create_task(self._refuse(running), name=f"no room for turn {turn}"), turn)
-        if running.before and instead:
-            running.before.stop(LOST)
+        if instead and (before := self._running.get(conversation)):
+            before.stop(LOST)
+        return self._begin(running, conversation)
+
+    async def ask(self, conversation: str, say: Callable[[], Added], ahead: Ahead | None = None) -> Added:
+        """Store what a visitor says by `say`, which was admitted (see `admit`), and begin its answer if it opens a turn.
+
+        The turn is read together with the storing; see `Hub.reserve` for why its log is there before. `ahead`: see
+        `chatbot.ahead.look_ahead`. Raises what `say` does.
+        """
+        alone = conversation not in self._running and not self._live.writes(conversation)
+        log = self._live.reserve(conversation) if alone else None
+        running = None
+        try:
+            added, loaded = await store.add_and_load(say, load=alone)
+            if added.turn:
+                running = _Running(added.turn.public_id, ahead=ahead)
+                if log and loaded and self._may_begin(conversation, log, loaded):
+                    log.turn = running.turn
+                    running.log, running.loaded = log, loaded
+                self._begin(running, conversation)
+        finally:
+            if log and not (running and running.log):
+                self._live.cancel(log)
+            if not running:
+                self.give_up()
+        return added
+
+    def _may_begin(self, conversation: str, log: TurnLog, loaded: LoadedTurn) -> bool:
+        """Whether what was read while the question was stored is all there is to know."""
+        return loaded.running and not loaded.behind and not log.silent and conversation not in self._running
+
+    def _begin(self, running: _Running, conversation: str) -> asyncio.Task[None]:
+        turn, running.before = running.turn, self._running.get(conversation)
         self._running[conversation] = running
         task = asyncio.create_task(self._run(running, conversation), name=f"turn {turn}")
         task.add_done_callback(lambda _: self.admission.leave())
@@ -181,7 +197,7 @@ class Runner:
             if running.before:
                 await self._follow(running.before, running)
                 running.before = None
-            loaded = await self._load(running, conversation)
+            loaded = running.loaded or await self._load(running, conversation)
             if loaded.running and loaded.behind:
                 await self._follow_elsewhere(loaded)
                 loaded = await self._load(running, conversation)
@@ -198,6 +214,8 @@ class Runner:
         except Exception:
             logger.exception("turn lost", extra={"turn": running.turn})
         finally:
+            if running.log:
+                self._live.cancel(running.log)
             if self._running.get(conversation) is running:
                 del self._running[conversation]
 
@@ -263,7 +281,7 @@ class Runner:
             shown = log.freeze()
             if running.end == LOST:
                 self._kept.pop(loaded.pk, None)
-                fields = _fields(record, log, began)
+                fields = fields_of(record, log, began)
                 await _persistently(lambda: store.complete_shown(loaded.pk, shown, fields))
                 return
             if running.end != STOPPED:
@@ -272,9 +290,9 @@ class Runner:
         finally:
             self._kept.pop(loaded.pk, None)
             self._live.close(log)
-        fields = _fields(record, log, began) | dict(result.record)
+        fields = fields_of(record, log, began) | dict(result.record)
         running.storing = True
-        await self._store(loaded, _with_record(result, fields, record), log)
+        await self._store(loaded, with_record(result, fields, record), log)
 
     async def _think(self, running: _Running, loaded: LoadedTurn, record: Record, log: TurnLog) -> TurnResult:
         """Run the stages; give the text to the hub as it comes."""
@@ -282,7 +300,7 @@ class Runner:
         written = ""
         try:
             await self._hold_back(running, loaded, record)
-            stages = stages_for(loaded.question, record, pace=running.pace)
+            stages = stages_for(loaded.question, record, pace=running.pace, ahead=running.ahead)
             async with contextlib.aclosing(answer(loaded.question, stages)) as items:
                 async for item in items:
                     if not written:
@@ -294,14 +312,14 @@ class Runner:
                         outcome = item
         except TurnFailed as problem:
             logger.warning("turn failed", extra={"turn": loaded.public_id, "code": problem.code})
-            return self._failed(loaded, record, written, problem.code)
+            return failed(loaded.question, record, written, problem.code)
         except Exception:
             logger.exception("turn failed", extra={"turn": loaded.public_id})
-            return self._failed(loaded, record, written, "internal")
+            return failed(loaded.question, record, written, "internal")
         assert outcome is not None
         if rest := rest_of(outcome.text, written):
             self._live.write(log, rest)
-        return _result(outcome)
+        return result_of(outcome)
 
     async def _hold_back(self, running: _Running, loaded: LoadedTurn, record: Record) -> None:
         """While the visitor is typing, nothing is shown: what comes next may belong to the question."""
@@ -309,13 +327,6 @@ class Runner:
         while (left := self._live.typing_for(loaded.conversation)) and (now := time.monotonic()) < until:
             await asyncio.sleep(min(left, until - now))
             record.timings_ms["held_back"] = record.timings_ms.get("held_back", 0.0) + (time.monotonic() - now) * 1000
-
-    def _failed(self, loaded: LoadedTurn, record: Record, written: str, code: str) -> TurnResult:
-        if written:
-            return TurnResult(Turn.Outcome.FAILED, written, Message.State.INTERRUPTED, "answer", record={"error": code})
-        replies = stages_for(loaded.question, Record()).replies
-        text = replies.say("failed", record.language or loaded.question.inbox.language)
-        return TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": code})
 
     def _keep(self, running: _Running, loaded: LoadedTurn, log: TurnLog) -> None:
         """From now on, keep once a second what was shown, which renews the turn's lease; refused: the line is lost."""
@@ -368,59 +379,6 @@ async def _persistently(kept: Callable[[], Awaitable[T]]) -> T:
                 raise
             logger.warning("the record is tried again", extra={"problem": type(problem).__name__})
             await asyncio.sleep(AGAIN_S)
-
-
-def _fields(record: Record, log: TurnLog, began: float) -> dict[str, object]:
-    """How an answer came about, as columns of its turn; `began` on the clock of `time.perf_counter`."""
-    fields: dict[str, object] = record.as_fields() | {"total_ms": round((time.perf_counter() - began) * 1000)}
-    if log.first_at is not None:
-        fields["first_text_ms"] = round((log.first_at - began) * 1000)
-    return fields
-
-
-def rest_of(text: str, written: str) -> str:
-    """What is to be shown of a whole answer after what was written of it: where the answer was cut, it lacks the white space
-    that stood there. One that is another altogether replaces what was shown when it is stored."""
-    written = written if text.startswith(written) else written.rstrip()
-    return text[len(written) :] if text.startswith(written) else ""
-
-
-def no_room(asked: str, inbox: Inbox) -> TurnResult:
-    """What a visitor is told whose question is one too many. Blocking."""
-    language = answer_language(asked, (), inbox.language)
-    text = OwnerReplies(store.view_inbox(inbox)).say(BUSY, language)
-    return TurnResult(Turn.Outcome.FAILED, text, kind="error", record={"error": BUSY, "language": language})
-
-
-def _result(outcome: Outcome) -> TurnResult:
-    kind, label = _OUTCOMES[type(outcome)]
-    record: dict[str, object] = {}
-    if isinstance(outcome, Answered):
-        label = outcome.source or label
-        record["source"] = outcome.source
-        if outcome.cached:
-            record["model"] = "cache"
-    return TurnResult(
-        outcome=kind,
-        text=outcome.text,
-        kind=label,
-        citations=[citation.as_dict() for citation in outcome.citations],
-        hand_off_reason=outcome.reason if isinstance(outcome, HandedOff) else "",
-        record=record,
-    )
-
-
-def _with_record(result: TurnResult, fields: Mapping[str, object], record: Record) -> TurnResult:
-    return TurnResult(
-        outcome=result.outcome,
-        text=result.text,
-        state=result.state,
-        kind=result.kind,
-        citations=result.citations,
-        hand_off_reason=result.hand_off_reason,
-        mood=record.verdict.mood if record.verdict else "",
-        record=fields,
-    )
 
 
 _runners: dict[int, Runner] = {}

@@ -1,9 +1,9 @@
 """The door to the conversations' record for async code: only frozen values cross."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from chatbot.crossing import cross, cross_at_once
+from chatbot.crossing import Away, cross, cross_at_once
 from chatbot.turn.prompt import HISTORY_MESSAGES
 from chatbot.turn.values import (
     BOT,
@@ -20,7 +20,7 @@ from conversations import events, services
 from conversations.checkpoints import Checkpoint
 from conversations.events import EventView, Kind
 from conversations.models import Author, Conversation, Event, Inbox, Message, Turn
-from conversations.services import Refusal, TurnResult
+from conversations.services import Added, Refusal, TurnResult
 from workspace.prepared import Rows
 
 HISTORY = 30
@@ -89,6 +89,11 @@ class LoadedTurn:
     behind: Sequence[str]
 
 
+async def add_and_load(say: Callable[[], Added], *, load: bool) -> tuple[Added, LoadedTurn | None]:
+    """Store a visitor's message by `say` and, to `load`, read the turn that it opened in the same crossing."""
+    return await cross(_add_and_load, say, load)
+
+
 async def load_turn(public_id: str) -> LoadedTurn:
     """The turn with its question: every visitor message since anybody last spoke. Raises `Turn.DoesNotExist`."""
     return await cross(_load_turn, public_id)
@@ -140,8 +145,22 @@ def view_inbox(inbox: Inbox) -> InboxView:
     )
 
 
+def _add_and_load(say: Callable[[], Added], load: bool) -> tuple[Added, LoadedTurn | None]:
+    added = say()
+    if added.turn is None or not load:
+        return added, None
+    try:
+        return added, _loaded(added.turn)
+    except Away:  # the message is stored: nobody is to hear that it is not
+        return added, None
+
+
 def _load_turn(public_id: str) -> LoadedTurn:
-    turn = _TURNS.get(name=public_id)
+    return _loaded(_TURNS.get(name=public_id))
+
+
+def _loaded(turn: Turn) -> LoadedTurn:
+    """Of a turn with its question, its conversation, and the inbox, workspace and contact of that."""
     conversation = turn.conversation
     latest = _LATEST.all(workspace=turn.workspace_id, conversation=conversation.pk)[::-1]
     said = _valid(latest)

@@ -1,5 +1,6 @@
 """The one file that names concrete classes: what fills each seam of the turn, and what it reports."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -10,16 +11,16 @@ from typing import Any
 from django.conf import settings
 
 from chatbot import providers, redis_pool, retriever
+from chatbot.ahead import Ahead
 from chatbot.cache import AnswerCache, MemoryShelf, RedisShelf, Shelf
 from chatbot.crossing import cross
-from chatbot.intents.recogniser import Recogniser
 from chatbot.ledger import Step
 from chatbot.llm.extractive import MODEL, Extractive
 from chatbot.llm.fallback import Fallback
 from chatbot.memory import ContactMemory
 from chatbot.moderation.judge import WordModeration
 from chatbot.moderation.masking import Masker
-from chatbot.own_intents import intents_version, load_intents, tell_of_changes
+from chatbot.own_intents import recogniser
 from chatbot.providers import Generated
 from chatbot.replies import OwnerReplies
 from chatbot.retriever import HybridRetriever
@@ -122,12 +123,13 @@ class Record:
         return fields
 
 
-def stages_for(question: Question, record: Record, *, pace: float | None = None) -> Stages:
-    """The stages of one turn, each reporting to `record`. `pace` 0: quotations come at once (terminal, tests)."""
+def stages_for(question: Question, record: Record, *, pace: float | None = None, ahead: Ahead | None = None) -> Stages:
+    """The stages of one turn, each reporting to `record`. `pace` 0: quotations come at once (terminal, tests). `ahead`: what
+    was begun for it before."""
     inbox, masker, allowance = question.inbox, Masker(), _Allowance(record)
     return Stages(
         languages=_Languages(record),
-        intents=_Intents(inbox.workspace, record),
+        intents=_Intents(inbox.workspace, ahead, record),
         moderation=_Moderation(inbox, masker, record),
         replies=OwnerReplies(inbox),
         cache=AnswerCache(_shelf(), _version_of(inbox), _holds_personal_data, _source_of(inbox)),
@@ -155,13 +157,6 @@ async def warm_up(workspaces: Sequence[int]) -> None:
         await cross(recogniser().prepare, workspace)
 
 
-@lru_cache(maxsize=1)
-def recogniser() -> Recogniser:
-    made = Recogniser(intents_version, load_intents, settings.HOME / "intents")
-    tell_of_changes(made.look_again)
-    return made
-
-
 # --- seams with their reports ------------------------------------------------------------------------------------------
 class _Timed:
     """Times a stage into the record."""
@@ -187,12 +182,15 @@ class _Languages(ByScript):
 
 
 class _Intents:
-    def __init__(self, workspace: int, record: Record) -> None:
-        self._workspace, self._record = workspace, record
+    def __init__(self, workspace: int, ahead: Ahead | None, record: Record) -> None:
+        self._workspace, self._ahead, self._record = workspace, ahead, record
 
     async def classify(self, text: str, language: str) -> Intent:
         with _Timed(self._record, "intent"):
-            self._record.intent = await cross(recogniser().recognise, self._workspace, text)
+            if self._ahead and self._ahead.text == text:
+                self._record.intent = await asyncio.shield(self._ahead.intent)
+            else:
+                self._record.intent = await cross(recogniser().recognise, self._workspace, text)
         return self._record.intent
 
 

@@ -97,11 +97,11 @@ def _compiled_texts() -> None:
 @pytest.fixture(autouse=True)
 def _fresh_caches() -> Iterator[None]:
     """Rows come and go between tests with the same keys."""
-    from chatbot import providers, wiring
+    from chatbot import own_intents, providers, wiring
     from knowledge import search
 
     yield
     providers.forget_plans()
     search._open.cache_clear()
-    wiring.recogniser.cache_clear()
+    own_intents.recogniser.cache_clear()
     wiring._shelf.cache_clear()

@@ -112,8 +112,9 @@ class Hub:
         return self._loop
 
     # --- answers ---
-    def reserve(self, conversation: str, turn: str) -> TurnLog:
-        """The log of an answer that is about to begin, so that a takeover finds something to hold; nobody is told yet.
+    def reserve(self, conversation: str, turn: str = "") -> TurnLog:
+        """The log of an answer that is about to begin, so that a takeover finds something to hold; nobody is told yet. Its
+        `turn` may be named once the record has it.
 
         Reserve first, then read from the record whether the bot still has the line: whoever takes it before that read is
         seen there, and whoever takes it later holds the log.
@@ -319,7 +320,8 @@ class Hub:
         shown: dict[str, str] = {}
         if reserved := self._reserved.get(conversation):
             reserved.freeze()
-            shown[reserved.turn] = ""
+            if reserved.turn:
+                shown[reserved.turn] = ""
         if ended := self._unstored.get(conversation):
             shown[ended.turn] = ended.shown
         if log := self._logs.get(conversation):

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from chatbot import wiring
+from chatbot import own_intents
 from chatbot.intents import recogniser as recognising
 from chatbot.management.starter_intents import load_starter_intents
 from chatbot.models import Intent, IntentExample
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 def held(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> recognising.Recogniser:
     monkeypatch.setattr(recognising, "LOOK_EVERY_S", 60.0)
     load_starter_intents(workspace)
-    made = wiring.recogniser()
+    made = own_intents.recogniser()
     made.prepare(workspace.pk)
     made.recognise(workspace.pk, "Where is my order?")
     return made

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatbot.runner import rest_of
+from chatbot.results import rest_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the bot is told of a conversation: the newest words, the newest answers, and where people took over."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -167,3 +168,15 @@ def test_an_answer_without_a_source_is_known_as_such(conversation: Conversation)
     services.finish_turn(turn_id=say(conversation, "Costs?").turn.pk, result=cut)
     history = load(say(conversation, "And now?").turn).history
     assert [said.sourced for said in history] == [True, True, True, False]
+
+
+def test_a_turn_read_with_its_question_is_the_turn_as_the_record_has_it(conversation: Conversation) -> None:
+    finish(say(conversation, "Shipping?").turn, "Two days.")
+    asked = partial(
+        services.add_visitor_message, conversation_id=conversation.pk, text="Refunds?", client_id="2", language="en"
+    )
+    added, loaded = asyncio.run(store.add_and_load(asked, load=True))
+    assert added.turn
+    assert loaded is not None
+    assert loaded == asyncio.run(store.load_turn(added.turn.public_id))
+    assert loaded.question.history

@@ -32,5 +32,5 @@ async def _nothing(workspaces: Sequence[int]) -> None:
     pass
 
 
-runner.stages_for = lambda question, record, pace=None: stages(model=SlowModel())
+runner.stages_for = lambda question, record, **_: stages(model=SlowModel())
 process.warm_up = _nothing

@@ -49,7 +49,7 @@ class Model:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     model = Model()
-    monkeypatch.setattr(runner_module, "stages_for", lambda question, record, pace=None: stages(model=model))
+    monkeypatch.setattr(runner_module, "stages_for", lambda question, record, **_: stages(model=model))
     return model
 
 

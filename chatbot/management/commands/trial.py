@@ -66,7 +66,7 @@ class Command(BaseCommand):
             embedding.prepare()
 
     def _train(self, workspace: Workspace) -> None:
-        from chatbot.wiring import recogniser
+        from chatbot.own_intents import recogniser
 
         recogniser().prepare(workspace.pk)
 

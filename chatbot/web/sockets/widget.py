@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,9 +9,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from chatbot import handover, store
+from chatbot.ahead import look_ahead
 from chatbot.crossing import cross, cross_at_once
 from chatbot.live.hub import hub
-from chatbot.runner import no_room, runner
+from chatbot.results import no_room
+from chatbot.runner import runner
 from chatbot.tokens import BadToken, Visitor, read_visitor_token
 from chatbot.web.frames import event_frame, queue_frame
 from chatbot.web.sockets.base import CLOSE_SESSION, BadFrame, Socket, last_ended, number_of, text_of
@@ -23,7 +24,6 @@ from conversations.broadcast import Doorbell
 from conversations.events import EventView
 from conversations.models import Conversation, Status
 from conversations.queue import QueuePlace, queue_place
-from conversations.services import Added
 
 PAGE = 200
 TYPING_EVERY_S = 0.4
@@ -78,32 +78,22 @@ class WidgetSocket(Socket):
         client_id = text_of(frame, "id", 64)
         if not client_id:
             raise BadFrame
+        text = services.checked_text(text_of(frame, "text"))
         say = partial(
             services.add_visitor_message,
             conversation_id=conversation.pk,
-            text=text_of(frame, "text"),
+            text=text,
             client_id=client_id,
             language=self.language,
         )
         if runner().admit(conversation.public_id):
-            added = await self._ask(conversation, say)
+            ahead = look_ahead(conversation.workspace_id, text) if conversation.status == Status.BOT else None
+            added = await runner().ask(conversation.public_id, say, ahead)
         else:
             added = await cross_at_once(say, refusal=no_room)
         hub().visitor_typed(conversation.public_id)
         if added.duplicate:
             await self.say(type="known", id=client_id, seq=added.message.seq)
-
-    async def _ask(self, conversation: Conversation, say: Callable[[], Added]) -> Added:
-        begun = False
-        try:
-            added = await cross(say)
-            if added.turn:
-                runner().start(turn=added.turn.public_id, conversation=conversation.public_id, admitted=True)
-                begun = True
-        finally:
-            if not begun:
-                runner().give_up()
-        return added
 
     async def typing(self, frame: dict[str, Any]) -> None:
         """A key was pressed. Too many of these are passed over in silence."""

@@ -6,7 +6,9 @@ import random
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -57,7 +59,7 @@ class Eye:
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.AbstractEventLoop]:
     """The hub's event loop, in its thread, with a slow model behind the turn."""
-    monkeypatch.setattr(runner_module, "stages_for", lambda question, record, pace=None: stages(model=SlowModel()))
+    monkeypatch.setattr(runner_module, "stages_for", lambda question, record, **_: stages(model=SlowModel()))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -77,16 +79,32 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.AbstractEventLoop]
     loop.close()
 
 
+def say(conversation: Conversation) -> services.Added:
+    return services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="c")
+
+
 def begin(conversation: Conversation, eye: Eye, loop: asyncio.AbstractEventLoop) -> Turn:
-    turn = services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="c").turn
+    """A turn that is in the record already, as after an edit."""
+    turn = say(conversation).turn
     assert turn
 
-    async def start() -> asyncio.Task[None]:
+    async def start() -> None:
         hub().watch(conversation.public_id, eye)
-        return runner().start(turn=turn.public_id, conversation=conversation.public_id)
+        runner().start(turn=turn.public_id, conversation=conversation.public_id)
 
     asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     return turn
+
+
+def ask(conversation: Conversation, eye: Eye, loop: asyncio.AbstractEventLoop) -> "Future[services.Added]":
+    """A visitor's message, on its way."""
+
+    async def start() -> services.Added:
+        hub().watch(conversation.public_id, eye)
+        assert runner().admit(conversation.public_id)
+        return await runner().ask(conversation.public_id, partial(say, conversation))
+
+    return asyncio.run_coroutine_threadsafe(start(), loop)
 
 
 def bot_rows(conversation: Conversation) -> list[tuple[str, str, str]]:
@@ -105,7 +123,8 @@ def test_in_208_races_nothing_of_the_bot_leaves_or_is_written_after_a_takeover(
         try:
             conversation = services.open_conversation(inbox=inbox, contact=services.new_contact(inbox=inbox))
             eye = Eye()
-            turn = begin(conversation, eye, loop)
+            turn = ask(conversation, eye, loop).result(10).turn
+            assert turn
             time.sleep(wait)
             handover.take_over(conversation, mei)
             returned, shown, rows = time.perf_counter(), eye.text, bot_rows(conversation)
@@ -180,3 +199,107 @@ def test_a_takeover_while_the_turn_is_being_read_silences_it_before_its_first_wo
     assert eye.frames == []
     assert bot_rows(conversation) == []
     assert turn.outcome == Turn.Outcome.INTERRUPTED
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_takeover_while_the_question_is_being_stored_and_read_silences_its_answer(
+    conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    read, go_on = threading.Event(), threading.Event()
+    add_and_load = store.add_and_load
+
+    async def slowly(*args: Any, **options: Any) -> Any:
+        both = await add_and_load(*args, **options)
+        assert both[1], "the turn was not read with the question"
+        read.set()
+        while not go_on.is_set():
+            if busy:
+                time.sleep(0.05)
+            await asyncio.sleep(0.001)
+        return both
+
+    monkeypatch.setattr(store, "add_and_load", slowly)
+    eye = Eye()
+    asked = ask(conversation, eye, loop)
+    assert read.wait(10)
+    handover.take_over(conversation, mei)
+    go_on.set()
+    turn = asked.result(10).turn
+    assert turn
+    time.sleep(0.4)
+    turn.refresh_from_db()
+    assert eye.frames == []
+    assert bot_rows(conversation) == []
+    assert turn.outcome == Turn.Outcome.INTERRUPTED
+    assert not hub().writes(conversation.public_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_takeover_that_fails_while_the_question_is_stored_takes_nothing_from_its_answer(
+    conversation: Conversation, loop: asyncio.AbstractEventLoop
+) -> None:
+    def held_meanwhile() -> services.Added:
+        hub().hold(conversation.public_id)
+        added = say(conversation)
+        hub().let_go(conversation.public_id)
+        return added
+
+    eye = Eye()
+
+    async def start() -> services.Added:
+        hub().watch(conversation.public_id, eye)
+        assert runner().admit(conversation.public_id)
+        return await runner().ask(conversation.public_id, held_meanwhile)
+
+    turn = asyncio.run_coroutine_threadsafe(start(), loop).result(10).turn
+    assert turn
+    asyncio.run_coroutine_threadsafe(runner().drain(), loop).result(10)
+    turn.refresh_from_db()
+    assert turn.outcome == Turn.Outcome.ANSWERED
+    assert eye.text == bot_rows(conversation)[0][1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_question_that_is_not_to_be_answered_leaves_nothing_behind(
+    conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop
+) -> None:
+    eye, before = Eye(), runner().admission.under_way
+
+    async def ask_empty() -> None:
+        assert runner().admit(conversation.public_id)
+        with pytest.raises(services.EmptyText):
+            await runner().ask(
+                conversation.public_id,
+                lambda: services.add_visitor_message(conversation_id=conversation.pk, text=" ", client_id="0"),
+            )
+
+    asyncio.run_coroutine_threadsafe(ask_empty(), loop).result(10)
+    services.take_over(conversation_id=conversation.pk, agent=mei)
+    assert ask(conversation, eye, loop).result(10).turn is None
+    assert not hub().writes(conversation.public_id)
+    assert runner().admission.under_way == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_question_while_the_first_is_stored_is_answered_with_it(
+    conversation: Conversation, loop: asyncio.AbstractEventLoop
+) -> None:
+    """Two tabs at the same moment: neither loses its turn, and what is said of both is one answer."""
+    eye = Eye()
+
+    async def both() -> list[services.Added]:
+        hub().watch(conversation.public_id, eye)
+        added = partial(services.add_visitor_message, conversation_id=conversation.pk)
+        for _ in range(2):
+            assert runner().admit(conversation.public_id)
+        return await asyncio.gather(
+            *(runner().ask(conversation.public_id, partial(added, text=f"{n}?", client_id=str(n))) for n in range(2))
+        )
+
+    turns = [added.turn for added in asyncio.run_coroutine_threadsafe(both(), loop).result(10)]
+    asyncio.run_coroutine_threadsafe(runner().drain(), loop).result(10)
+    outcomes = sorted(Turn.every.get(pk=turn.pk).outcome for turn in turns if turn)
+    assert outcomes == sorted([Turn.Outcome.ANSWERED, Turn.Outcome.MERGED])
+    assert len(bot_rows(conversation)) == 1
+    assert not hub().writes(conversation.public_id)
