@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="baton-bench-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)
         environment = prepare(home, visitors=options.visitors + WARMERS)
-        plan = specification(home, environment, argparse.Namespace(idle=0, streams=1, seconds=1, tokens=60))
+        plan = specification(home, environment, argparse.Namespace(idle=0, streams=1, seconds=1, tokens=60, ramp=1.0))
         servers = {server["name"]: server for server in plan["servers"]}
         servers["relay"]["cmd"] += ["--ws-per-message-deflate", "false"]  # as ours
         for _ in range(options.rounds):
