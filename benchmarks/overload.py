@@ -81,7 +81,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="baton-bench-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)
         environment = prepare(home, visitors=visitors + WARMERS) | {"BATON_MAX_ANSWERS": str(options.most)}
-        plan = specification(home, environment, argparse.Namespace(idle=0, streams=1, seconds=1, tokens=TOKENS, ramp=RAMP_S))
+        plan = specification(
+            home, environment, argparse.Namespace(idle=0, streams=1, seconds=1, tokens=TOKENS, ramp=RAMP_S)
+        )
         results = {}
         for server in plan["servers"]:
             if server["name"] in (options.only or "relay aiohttp,baton").split(","):

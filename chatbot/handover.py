@@ -54,10 +54,10 @@ def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
         shown = hub().hold(conversation.public_id)
         if redis_pool.configured():
             elsewhere = True
-            if shown:
+            if any(shown.values()):
                 relay.hold_copies(conversation.public_id)
-            else:
-                shown = relay.hold_everywhere(conversation.public_id)
+            else:  # at most about to begin here: another process may be speaking
+                shown = {**shown, **relay.hold_everywhere(conversation.public_id)}
     try:
         yield shown
     except BaseException:

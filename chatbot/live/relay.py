@@ -33,6 +33,7 @@ MANY = 40  # answers of a process: from here on, others see them in longer steps
 KEPT_S = 300
 ALIVE_S = 3
 RENEW_S = 1.0
+ANOTHER_S = 0.05
 HOLD_S = (
     0.8  # a busy process needs its time; without its answer, what it has shown is known up to its last checkpoint only
 )
@@ -369,17 +370,22 @@ async def _tell(message: Mapping[str, Any]) -> None:
 def hold_everywhere(conversation: str) -> Mapping[str, str]:
     """Ask whichever process writes an answer in `conversation` to freeze it; returns what was seen of it, by turn.
 
-    Blocking. No answer within `HOLD_S`: empty, and the database's refusal of the next checkpoint does the work.
+    Blocking. No answer within `HOLD_S`: empty, and the database's refusal of the next checkpoint does the work. A process where
+    an answer is only about to begin may be quicker than the one that writes, so who has shown nothing is not the last word.
     """
     reply = f"held:{secrets.token_hex(8)}"
     try:
         async_to_sync(get_channel_layer().group_send)(
             GROUP, {"type": "line.hold", "conversation": conversation, "reply": reply}
         )
-        answer = redis_pool.sync_redis().blpop([reply], timeout=HOLD_S)
+        shown: dict[str, str] = {}
+        within_s = HOLD_S
+        while not any(shown.values()) and (answer := redis_pool.sync_redis().blpop([reply], timeout=within_s)):
+            shown |= json.loads(answer[1])
+            within_s = ANOTHER_S
     except redis_pool.Unavailable:
         return {}
-    return json.loads(answer[1]) if answer else {}
+    return shown
 
 
 def hold_copies(conversation: str) -> None:

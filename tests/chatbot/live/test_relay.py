@@ -262,3 +262,28 @@ def test_a_relay_that_was_stopped_tells_nobody_anything(monkeypatch: pytest.Monk
 
     asyncio.run(type_after_a_restart())
     assert len([sent for sent in rooms.sent if sent["type"] == "visitor.typing"]) == 1
+
+
+@only_with_redis
+@pytest.mark.parametrize("turn", ["", "trn_2"])
+def test_what_was_seen_is_told_by_who_speaks_however_quick_the_others_are(
+    monkeypatch: pytest.MonkeyPatch, turn: str
+) -> None:
+    """A visitor's next question is being stored at one process (its turn may have no name yet) while another still speaks."""
+    rooms = Rooms()
+    monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
+
+    async def hold() -> Any:
+        speaking, storing = Hub(), Hub()
+        log = speaking.open("cnv_3", "trn_1", 1)
+        speaking.write(log, "Refunds take")
+        storing.reserve("cnv_3", turn)
+        asked = asyncio.create_task(asyncio.to_thread(relay_module.hold_everywhere, "cnv_3"))
+        while not rooms.sent:
+            await asyncio.sleep(0.01)
+        for each in (storing, speaking):
+            await Relay(each)._heard(rooms.sent[0])
+        return await asked
+
+    shown = asyncio.run(hold())
+    assert shown["trn_1"] == "Refunds take"
