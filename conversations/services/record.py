@@ -41,10 +41,8 @@ class TurnResult:
 
 
 def _lines(**which: int) -> QuerySet[Conversation]:
-    # not the holder: a row joined before the lock was granted may be out of date by then
-    return (
-        Conversation.every.select_for_update(of=("self",)).select_related("inbox__workspace", "contact").filter(**which)
-    )
+    # not the holder, not the contact: a row joined before the lock was granted may be out of date by then
+    return Conversation.every.select_for_update(of=("self",)).select_related("inbox__workspace").filter(**which)
 
 
 _LINES = Rows(lambda key: _lines(pk=key), key=int)

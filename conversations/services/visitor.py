@@ -243,7 +243,7 @@ def _short_key(key: str, longest: int) -> str:
 
 
 def checked_text(text: str) -> str:
-    text = text.strip().replace("\x00", "")
+    text = text.replace("\x00", "").strip()
     if not text:
         raise EmptyText
     if len(text) > MAX_TEXT:

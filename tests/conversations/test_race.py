@@ -2,13 +2,15 @@
 
 import random
 import threading
+import time
 from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from conversations import services
-from conversations.models import Author, Conversation, Event, Inbox, Message, Status, Turn
+from conversations.identity import Person, identify, new_known_contact
+from conversations.models import Author, Contact, Conversation, Event, Inbox, Message, Status, Turn
 from conversations.services import AlreadyTaken, LineTaken, TurnResult
 from tests.conftest import person
 from workspace.models import Workspace
@@ -16,6 +18,7 @@ from workspace.roles import Role
 
 ATTEMPTS = 200
 WORKERS = 8
+HELD_S = 0.3
 
 
 def in_thread(task) -> threading.Thread:
@@ -123,3 +126,42 @@ def test_a_message_sent_fifty_times_at_once_is_stored_once(inbox: Inbox) -> None
     assert sorted(results) == [False, *[True] * 49]
     assert Message.every.filter(conversation=conversation).count() == 1
     assert Turn.every.filter(conversation=conversation).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_details_that_are_left_in_two_places_at_once_none_is_lost(conversation: Conversation) -> None:
+    first_is_there = threading.Event()
+
+    def first() -> None:
+        with transaction.atomic():
+            services.leave_details(conversation_id=conversation.pk, email="ana@example.com")
+            first_is_there.set()
+            time.sleep(HELD_S)
+
+    leaving = in_thread(first)
+    assert first_is_there.wait(10)
+    services.leave_details(conversation_id=conversation.pk, phone="+34 600 000 000")
+    leaving.join()
+    contact = Contact.every.get(pk=conversation.contact_id)
+    assert (contact.email, contact.phone) == ("ana@example.com", "+34 600 000 000")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_said_while_the_visitor_becomes_known_is_stored(inbox: Inbox, conversation: Conversation) -> None:
+    """The conversation's contact is another one by the time that its row may be read."""
+    ana = Person(key="42", name="Ana")
+    known = new_known_contact(inbox=inbox, person=ana, language="en")
+    is_known = threading.Event()
+
+    def log_in() -> None:
+        with transaction.atomic():
+            identify(inbox=inbox, person=ana, current=Conversation.every.get(pk=conversation.pk))
+            is_known.set()
+            time.sleep(HELD_S)
+
+    logging_in = in_thread(log_in)
+    assert is_known.wait(10)
+    added = services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="1")
+    logging_in.join()
+    assert added.turn
+    assert added.turn.conversation.contact_id == known.pk

@@ -55,6 +55,10 @@ class TestSpeaking:
         with pytest.raises(ClientIdReused):
             say(conversation, text="Something else")
 
+    @pytest.mark.parametrize("text", ["Hi", "\x00 Hi", " \x00 H\x00i \x00\n"])
+    def test_what_is_checked_already_stays_as_it_is(self, text: str) -> None:
+        assert services.checked_text(text) == services.checked_text(services.checked_text(text)) == "Hi"
+
     @pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00"])
     def test_nothing_is_not_a_message(self, conversation: Conversation, text: str) -> None:
         with pytest.raises(EmptyText):
