@@ -50,7 +50,7 @@ def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
     running = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation, outcome=Turn.Outcome.RUNNING)
     shown: Mapping[str, str] = {}
     elsewhere = False
-    if running.exists():
+    if running.exists() or hub().writes(conversation.public_id):
         shown = hub().hold(conversation.public_id)
         if redis_pool.configured():
             elsewhere = True

@@ -122,6 +122,11 @@ class Hub:
         log = self._reserved[conversation] = TurnLog(conversation, turn)
         return log
 
+    def may_begin(self, log: TurnLog) -> bool:
+        """Whether a reserved answer may begin: it is still what a takeover would find, and nothing but a hold, which may end,
+        keeps it back. One that the line's news have frozen would be kept back for ever, though they may be old."""
+        return self._reserved.get(log.conversation) is log and (log.held or not log.frozen)
+
     def cancel(self, log: TurnLog) -> None:
         """A reserved answer does not begin."""
         if self._reserved.get(log.conversation) is log:
@@ -296,7 +301,7 @@ class Hub:
         loop.call_soon_threadsafe(self._heard, bell)
 
     def hold(self, conversation: str) -> Mapping[str, str]:
-        """Freeze what runs in a conversation, from another thread, before the line is taken.
+        """Keep back what runs in a conversation, from another thread, before the line is taken.
 
         Returns the text seen so far, by turn; empty when no answer is written by this process. When it returns, no
         further frame of the bot leaves this process. `let_go` undoes it if the line was not taken after all.
@@ -319,7 +324,7 @@ class Hub:
         """As `hold`, on the event loop. A copy is held too, but how much was seen is known where it is written."""
         shown: dict[str, str] = {}
         if reserved := self._reserved.get(conversation):
-            reserved.freeze()
+            reserved.held = True
             if reserved.turn:
                 shown[reserved.turn] = ""
         if ended := self._unstored.get(conversation):
@@ -327,7 +332,7 @@ class Hub:
         if log := self._logs.get(conversation):
             log.held = True
             if not log.copy:
-                shown[log.turn] = log.freeze()
+                shown[log.turn] = log.shown
         places = self._watching.get(conversation, {}).values()
         under_way = [place.sending for place in places if place.sending and not place.is_stuck]
         if under_way:
@@ -350,10 +355,14 @@ class Hub:
             self._loop.call_soon_threadsafe(self._let_go, conversation)
 
     def _let_go(self, conversation: str) -> None:
-        for log in (self._logs.get(conversation), self._reserved.get(conversation)):
+        running = self._logs.get(conversation)
+        for log in (running, self._reserved.get(conversation)):
             if log:
                 log.thaw()
                 log.behind = True  # who came meanwhile has seen nothing of it
+        if running and not running.copy:
+            for told in self._on_opened:
+                told(running)
 
     def _heard(self, bell: Doorbell) -> None:
         log = self._logs.get(bell.conversation)

@@ -52,6 +52,7 @@ local lost = {}
 for at, log in ipairs(cjson.decode(ARGV[1])) do
   local stream, lease = KEYS[2 * at - 1], KEYS[2 * at]
   local holder = redis.call('get', lease)
+  if log.begins then redis.call('del', stream) end
   if log.begins or (log.renews and (not holder or holder == log.turn)) then
     redis.call('set', lease, log.turn, 'ex', ARGV[2])
     holder = log.turn
@@ -201,7 +202,7 @@ class Relay:
         now = time.monotonic()
         steps: list[_Step] = []
         for log in list(self._own.values()):
-            written, ends = self._written.get(log.turn), log.ended or log.frozen
+            written, ends = self._written.get(log.turn), log.ended or log.silent
             begins = written is None or not written.told
             if begins and ends:
                 del self._own[log.turn]  # over before anybody else heard of it; the record has what there is
@@ -368,7 +369,7 @@ async def _tell(message: Mapping[str, Any]) -> None:
 
 
 def hold_everywhere(conversation: str) -> Mapping[str, str]:
-    """Ask whichever process writes an answer in `conversation` to freeze it; returns what was seen of it, by turn.
+    """Ask whichever process writes an answer in `conversation` to hold it; returns what was seen of it, by turn.
 
     Blocking. No answer within `HOLD_S`: empty, and the database's refusal of the next checkpoint does the work. A process where
     an answer is only about to begin may be quicker than the one that writes, so who has shown nothing is not the last word.

@@ -143,6 +143,53 @@ def test_an_answer_that_is_over_and_not_yet_in_the_record_is_held_whole() -> Non
     on_a_loop(end_and_hold())
 
 
+def test_a_reserved_answer_that_is_held_may_begin_in_silence_and_one_that_old_news_froze_may_not() -> None:
+    async def reserve() -> None:
+        live, eye = Hub(), Eye()
+        live.start()
+        live.watch("cnv_1", eye)
+        stale = live.reserve("cnv_1")
+        assert live.may_begin(stale)
+        live._heard(bell(epoch=2, status="agent"))
+        assert not live.may_begin(stale)
+        log = live.reserve("cnv_1", "trn_1")
+        assert not live.may_begin(stale)
+        assert await live.hold_here("cnv_1") == {"trn_1": ""}
+        assert live.may_begin(log)
+        live.announce(log, 1)
+        live.write(log, "Refunds ")
+        await asyncio.sleep(0.05)
+        assert eye.frames == []
+        live.let_go("cnv_1")
+        await asyncio.sleep(0.01)
+        live.write(log, "take seven days.")
+        await asyncio.sleep(0.1)
+        assert "".join(frame["text"] for frame in eye.sent("delta")).endswith("take seven days.")
+        await live.stop()
+
+    on_a_loop(reserve())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_whose_question_is_being_stored_is_held_before_the_record_knows_of_it(
+    conversation: Conversation,
+) -> None:
+    async def hold() -> None:
+        live = hub()
+        live.start()
+        log = live.reserve(conversation.public_id)
+
+        def take() -> None:
+            with handover._held(conversation):
+                assert log.silent
+
+        await asyncio.to_thread(_with_own_connection, take)
+        live.cancel(log)
+        await live.stop()
+
+    on_a_loop(hold())
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_agent_who_came_second_does_not_give_the_bot_its_voice_back(
     conversation: Conversation, mei: User, tom: User

@@ -1,6 +1,7 @@
 """What reaches other processes, when Redis behaves badly."""
 
 import asyncio
+import json
 from typing import Any
 
 import orjson
@@ -98,6 +99,53 @@ def test_a_late_call_to_follow_begins_nothing_that_is_over(monkeypatch: pytest.M
         return eye.frames[seen:]
 
     assert asyncio.run(hold_and_hear()) == []
+
+
+@only_with_redis
+@pytest.mark.parametrize("known", [True, False])
+def test_an_answer_that_was_held_in_vain_goes_on_elsewhere_too(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    rooms = Rooms()
+    monkeypatch.setattr(relay_module, "get_channel_layer", lambda: rooms)
+
+    async def hold_and_let_go() -> str:
+        hub, elsewhere, eye = Hub(), Hub(), Eye()
+        hub.start()
+        elsewhere.start()
+        writer, reader = Relay(hub), Relay(elsewhere)
+        hub.on_opened(writer._opened)
+        elsewhere.watch("cnv_4", eye)
+        reading = asyncio.create_task(reader._reading())
+        log = hub.open("cnv_4", "trn_4", 1)
+        hub.write(log, "Refunds ")
+        if known:
+            await writer._write()
+            await reader._heard(rooms.sent.pop())
+        await asyncio.sleep(0.2)
+        await hub.hold_here("cnv_4")
+        elsewhere.hold_copy("cnv_4")
+        await writer._write()
+        hub.write(log, "take ")
+        await asyncio.sleep(0.2)
+        for each in (hub, elsewhere):
+            each.let_go("cnv_4")
+        await asyncio.sleep(0.2)
+        await writer._write()
+        await reader._heard(rooms.sent.pop())
+        hub.write(log, "seven days.")
+        hub.close(log)
+        await asyncio.sleep(0.2)
+        await writer._write()
+        await asyncio.sleep(0.2)
+        reading.cancel()
+        await hub.stop()
+        await elsewhere.stop()
+        text = ""
+        for frame in map(json.loads, eye.frames):
+            if frame["type"] == "delta":
+                text = text[: frame["from"]] + frame["text"]
+        return text
+
+    assert asyncio.run(hold_and_let_go()) == "Refunds take seven days."
 
 
 @only_with_redis
