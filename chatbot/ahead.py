@@ -5,31 +5,40 @@ before its model was asked (docs/performance.md).
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from chatbot.crossing import cross
 from chatbot.own_intents import recogniser
 from chatbot.turn.values import Intent
-from knowledge.embedding import question_vector
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """Of `text`: its intent, on the way, after which the encoder remembers its vector."""
+    """Of `text`: its intent, on the way. Where it takes the text's vector to find it, the encoder remembers that too."""
 
     text: str
-    intent: asyncio.Task[Intent]
+    finding: asyncio.Task[Intent]
+
+    async def intent_of(self, text: str) -> Intent | None:
+        """None: these are other words, or it could not be found ahead. It takes nothing from an answer that may find it yet."""
+        if text != self.text:
+            return None
+        await asyncio.wait([self.finding])
+        if self.finding.cancelled() or self.finding.exception():
+            return None
+        return self.finding.result()
 
 
 def look_ahead(workspace: int, text: str) -> Ahead:
-    """Begin with `text`, on the event loop. Whoever waits for the intent is told what went wrong."""
-    intent = asyncio.create_task(cross(_look_ahead, workspace, text), name="looking ahead")
-    intent.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may come to wait for it
-    return Ahead(text, intent)
+    """Begin with `text`, on the event loop."""
+    finding = asyncio.create_task(cross(recogniser().recognise, workspace, text), name="looking ahead")
+    finding.add_done_callback(_report)
+    return Ahead(text, finding)
 
 
-def _look_ahead(workspace: int, text: str) -> Intent:
-    intent = recogniser().recognise(workspace, text)
-    if not intent.wants_person:
-        question_vector(text)
-    return intent
+def _report(done: asyncio.Task[Intent]) -> None:
+    if not done.cancelled() and (problem := done.exception()):
+        logger.warning("looking ahead failed", extra={"problem": type(problem).__name__})

@@ -45,6 +45,7 @@ class _Running:
     """A turn in progress. `end` says why it is to end early; `asked_at` when the first of its questions came; `loaded` is what
     was read of it when its question was stored, and `log` was reserved before."""
 
+    pk: int
     turn: str
     pace: float | None = None
     ahead: Ahead | None = None
@@ -83,12 +84,7 @@ class Runner:
         live.on_merge(self._merge)
 
     def start(
-        self,
-        *,
-        turn: str,
-        conversation: str,
-        pace: float | None = None,
-        instead: bool = False,
+        self, turn: Turn, *, conversation: str, pace: float | None = None, instead: bool = False
     ) -> asyncio.Task[None]:
         """Begin a turn. One that runs in the conversation and has shown nothing yet is merged into it.
 
@@ -96,10 +92,11 @@ class Runner:
 
         `pace`: see `chatbot.wiring.stages_for`. `instead`: whatever runs in the conversation has ended in the record.
         """
-        running = _Running(turn, pace)
+        running = _Running(turn.pk, turn.public_id, pace)
         if not self.admit(conversation):
-            return self._keep_task(asyncio.create_task(self._refuse(running), name=f"no room for turn {turn}"), turn)
-        if instead and (before := self._running.get(conversation)):
+            refusing = asyncio.create_task(self._refuse(running), name=f"no room for turn {running.turn}")
+            return self._keep_task(refusing, running.turn)
+        if instead and (before := self._running.get(conversation)) and before.pk < running.pk:
             before.stop(LOST)
         return self._begin(running, conversation)
 
@@ -115,10 +112,11 @@ class Runner:
         try:
             added, loaded = await store.add_and_load(say, load=alone)
             if added.turn:
-                running = _Running(added.turn.public_id, ahead=ahead)
-                if log and loaded and self._may_begin(conversation, log, loaded):
-                    log.turn = running.turn
-                    running.log, running.loaded = log, loaded
+                running = _Running(added.turn.pk, added.turn.public_id, ahead=ahead)
+                if log and self._live.may_begin(log) and conversation not in self._running:
+                    log.turn, running.log = running.turn, log
+                    if loaded and loaded.running and not loaded.behind:
+                        running.loaded = loaded
                 self._begin(running, conversation)
         finally:
             if log and not (running and running.log):
@@ -127,20 +125,21 @@ class Runner:
                 self.give_up()
         return added
 
-    def _may_begin(self, conversation: str, log: TurnLog, loaded: LoadedTurn) -> bool:
-        """Whether what was read while the question was stored is all there is to know."""
-        return loaded.running and not loaded.behind and not log.silent and conversation not in self._running
-
     def _begin(self, running: _Running, conversation: str) -> asyncio.Task[None]:
-        turn, running.before = running.turn, self._running.get(conversation)
-        self._running[conversation] = running
-        task = asyncio.create_task(self._run(running, conversation), name=f"turn {turn}")
+        other = self._running.get(conversation)
+        if (
+            other and other.pk > running.pk
+        ):  # one that was stored later began first: it waits for this one, and answers both
+            running.end = MERGED
+        else:
+            running.before, self._running[conversation] = other, running
+        task = asyncio.create_task(self._run(running, conversation), name=f"turn {running.turn}")
         task.add_done_callback(lambda _: self.admission.leave())
         running.task = task
-        return self._keep_task(task, turn)
+        return self._keep_task(task, running.turn)
 
     def admit(self, conversation: str) -> bool:
-        """Whether there is room for another answer (see `chatbot.admission`). If so `start` or `give_up` must follow."""
+        """Whether there is room for another answer (see `chatbot.admission`). If so `ask` or `give_up` must follow."""
         return self.admission.enter(self._live.late_s, behind_s(), anyway=conversation in self._running)
 
     def give_up(self) -> None:
@@ -229,24 +228,25 @@ class Runner:
 
     async def _load(self, running: _Running, conversation: str) -> LoadedTurn:
         """The turn as the record has it, read while its log can be held: nobody takes the line unnoticed in between."""
-        log = running.log = self._live.reserve(conversation, running.turn)
+        log = running.log
+        if log is None or not self._live.may_begin(log):
+            log = running.log = self._live.reserve(conversation, running.turn)
         try:
             loaded = await _persistently(lambda: store.load_turn(running.turn))
         except BaseException:
             self._live.cancel(log)
             raise
-        if not loaded.running or loaded.behind:
+        if not loaded.running:
             self._live.cancel(log)
         return loaded
 
     async def _end_early(self, running: _Running) -> None:
         """Record a turn that ended before anything was shown of it."""
-        loaded = await _persistently(lambda: store.load_turn(running.turn))
         if running.end == MERGED:
-            await _persistently(lambda: store.merge(loaded.pk))
+            await _persistently(lambda: store.merge(running.pk))
         elif running.end == STOPPED:
             with contextlib.suppress(LineTaken):
-                await _persistently(lambda: store.finish(loaded.pk, TurnResult(Turn.Outcome.STOPPED)))
+                await _persistently(lambda: store.finish(running.pk, TurnResult(Turn.Outcome.STOPPED)))
 
     async def _follow(self, before: _Running, running: _Running) -> None:
         """Let the earlier turn of the conversation end first: at once if it has shown nothing, else when it is done."""
@@ -262,10 +262,10 @@ class Runner:
 
     async def _follow_elsewhere(self, loaded: LoadedTurn) -> None:
         """As `_follow`, for turns of another process, which may have died."""
-        if redis_pool.configured():
-            await relay.ask_to_merge(loaded.behind)
         clear = False
         while not clear:
+            if redis_pool.configured():  # each time: one that is still being stored there does not hear it yet
+                await relay.ask_to_merge(loaded.behind)
             await asyncio.sleep(LOOK_S)
             clear = await _persistently(lambda: store.clear_way(loaded.public_id))
 

@@ -1,9 +1,10 @@
 """The door to the conversations' record for async code: only frozen values cross."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from chatbot.crossing import Away, cross, cross_at_once
+from chatbot.crossing import cross, cross_at_once
 from chatbot.turn.prompt import HISTORY_MESSAGES
 from chatbot.turn.values import (
     BOT,
@@ -19,9 +20,11 @@ from conversations import checkpoints as checkpoints_of_turns
 from conversations import events, services
 from conversations.checkpoints import Checkpoint
 from conversations.events import EventView, Kind
-from conversations.models import Author, Conversation, Event, Inbox, Message, Turn
+from conversations.models import Author, Contact, Conversation, Event, Inbox, Message, Turn
 from conversations.services import Added, Refusal, TurnResult
 from workspace.prepared import Rows
+
+logger = logging.getLogger(__name__)
 
 HISTORY = 30
 _BOUNDARIES = (Kind.AGENT_JOINED, Kind.BOT_RESUMED)
@@ -58,16 +61,21 @@ _LATEST = Rows(
     workspace=int,
     conversation=int,
 )
-_EARLIER = Rows(
+_UP_TO = Rows(
     lambda workspace, conversation, turn: (
         Turn.objects.of(workspace)
-        .filter(conversation=conversation, pk__lt=turn)
+        .filter(conversation=conversation, pk__lte=turn)
         .order_by("-pk")
-        .only("public_id", "outcome", "question_id")[:HISTORY]
+        .only("public_id", "outcome", "question_id")[: HISTORY + 1]
     ),
     workspace=int,
     conversation=int,
     turn=int,
+)
+_CONTACTS = Rows(
+    lambda workspace, contact: Contact.objects.of(workspace).filter(pk=contact).only("public_id", "remembered"),
+    workspace=int,
+    contact=int,
 )
 
 
@@ -90,7 +98,10 @@ class LoadedTurn:
 
 
 async def add_and_load(say: Callable[[], Added], *, load: bool) -> tuple[Added, LoadedTurn | None]:
-    """Store a visitor's message by `say` and, to `load`, read the turn that it opened in the same crossing."""
+    """Store a visitor's message by `say` and, to `load`, read the turn that it opened in the same crossing.
+
+    The turn is None also where only the reading failed: the message is stored, and nobody is to hear that it is not.
+    """
     return await cross(_add_and_load, say, load)
 
 
@@ -147,11 +158,14 @@ def view_inbox(inbox: Inbox) -> InboxView:
 
 def _add_and_load(say: Callable[[], Added], load: bool) -> tuple[Added, LoadedTurn | None]:
     added = say()
-    if added.turn is None or not load:
+    turn = added.turn
+    if turn is None or not load:
         return added, None
     try:
-        return added, _loaded(added.turn)
-    except Away:  # the message is stored: nobody is to hear that it is not
+        turn.conversation.contact = _CONTACTS.get(workspace=turn.workspace_id, contact=turn.conversation.contact_id)
+        return added, _loaded(turn)
+    except Exception as problem:
+        logger.warning("the turn is to be read again", extra={"problem": type(problem).__name__})
         return added, None
 
 
@@ -164,7 +178,7 @@ def _loaded(turn: Turn) -> LoadedTurn:
     conversation = turn.conversation
     latest = _LATEST.all(workspace=turn.workspace_id, conversation=conversation.pk)[::-1]
     said = _valid(latest)
-    earlier = _EARLIER.all(workspace=turn.workspace_id, conversation=conversation.pk, turn=turn.pk)
+    now, *earlier = _UP_TO.all(workspace=turn.workspace_id, conversation=conversation.pk, turn=turn.pk)
     answered = _answered_up_to(turn, latest, earlier)
     owed = [message for message in said if _is_owed(message, turn, answered)]
     return LoadedTurn(
@@ -184,7 +198,7 @@ def _loaded(turn: Turn) -> LoadedTurn:
             again=turn.repeats_id is not None,
             remembers=_remembers(conversation, said),
         ),
-        running=turn.outcome == Turn.Outcome.RUNNING,
+        running=now.outcome == Turn.Outcome.RUNNING,  # the last thing that is read
         behind=tuple(each.public_id for each in earlier[::-1] if each.outcome == Turn.Outcome.RUNNING),
     )
 

@@ -60,7 +60,7 @@ def answer_turn(job: Job) -> None:
 
 
 async def _answer_here(turn: Turn) -> None:
-    await runner().start(turn=turn.public_id, conversation=turn.conversation.public_id, pace=0)
+    await runner().start(turn, conversation=turn.conversation.public_id, pace=0)
 
 
 async def _answer_alone(turn: Turn) -> None:
@@ -70,7 +70,7 @@ async def _answer_alone(turn: Turn) -> None:
     if relay:
         relay.start()
     try:
-        await Runner(live).start(turn=turn.public_id, conversation=turn.conversation.public_id, pace=0)
+        await Runner(live).start(turn, conversation=turn.conversation.public_id, pace=0)
     finally:
         if relay:
             await relay.stop()

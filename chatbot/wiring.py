@@ -1,6 +1,5 @@
 """The one file that names concrete classes: what fills each seam of the turn, and what it reports."""
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -187,11 +186,11 @@ class _Intents:
 
     async def classify(self, text: str, language: str) -> Intent:
         with _Timed(self._record, "intent"):
-            if self._ahead and self._ahead.text == text:
-                self._record.intent = await asyncio.shield(self._ahead.intent)
-            else:
-                self._record.intent = await cross(recogniser().recognise, self._workspace, text)
-        return self._record.intent
+            intent = await self._ahead.intent_of(text) if self._ahead else None
+            if intent is None:
+                intent = await cross(recogniser().recognise, self._workspace, text)
+        self._record.intent = intent
+        return intent
 
 
 class _Moderation(WordModeration):

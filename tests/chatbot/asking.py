@@ -23,7 +23,7 @@ def ask(conversation: Conversation, text: str = QUESTION) -> tuple[Turn, str]:
     async def run() -> None:
         live = Hub()
         live.start()
-        await Runner(live).start(turn=turn.public_id, conversation=conversation.public_id, pace=0)
+        await Runner(live).start(turn, conversation=conversation.public_id, pace=0)
         await live.stop()
         await providers.close_providers()
 

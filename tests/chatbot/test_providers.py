@@ -283,7 +283,7 @@ def test_an_interrupted_turn_is_logged_like_any_other(shop: Conversation, server
     async def cut_in() -> None:
         live = Hub()
         live.start()
-        task = Runner(live).start(turn=turn.public_id, conversation=shop.public_id, pace=0)
+        task = Runner(live).start(turn, conversation=shop.public_id, pace=0)
         while not (log := live.running(shop.public_id)) or not log.released:
             await asyncio.sleep(0.02)
         shown = await live.hold_here(shop.public_id)

@@ -245,7 +245,7 @@ def test_an_agent_who_takes_over_does_not_wait_for_other_words(
     async def cut_in() -> float:
         live = Hub()
         live.start()
-        task = Runner(live).start(turn=turn.public_id, conversation=shop.public_id, pace=0)
+        task = Runner(live).start(turn, conversation=shop.public_id, pace=0)
         while not model.open:
             await asyncio.sleep(0.02)
         began = time.monotonic()

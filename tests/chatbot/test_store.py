@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 
 from chatbot import store
 from chatbot.cache import AnswerCache, MemoryShelf
@@ -180,3 +181,29 @@ def test_a_turn_read_with_its_question_is_the_turn_as_the_record_has_it(conversa
     assert loaded is not None
     assert loaded == asyncio.run(store.load_turn(added.turn.public_id))
     assert loaded.question.history
+
+
+def test_a_takeover_between_storing_and_reading_is_seen(conversation: Conversation, mei: User) -> None:
+    def asked_and_taken() -> services.Added:
+        added = services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="1")
+        services.take_over(conversation_id=conversation.pk, agent=mei)
+        return added
+
+    _, loaded = asyncio.run(store.add_and_load(asked_and_taken, load=True))
+    assert loaded is not None
+    assert not loaded.running
+
+
+@pytest.mark.parametrize("problem", [OperationalError, InterfaceError, RuntimeError])
+def test_a_message_is_stored_though_its_turn_could_not_be_read(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch, problem: type[Exception]
+) -> None:
+    def fail(turn: Turn) -> None:
+        raise problem
+
+    monkeypatch.setattr(store, "_loaded", fail)
+    asked = partial(services.add_visitor_message, conversation_id=conversation.pk, text="Refunds?", client_id="1")
+    added, loaded = asyncio.run(store.add_and_load(asked, load=True))
+    assert loaded is None
+    assert added.turn
+    assert Message.every.get(pk=added.message.pk).text == "Refunds?"

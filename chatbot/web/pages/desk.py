@@ -104,11 +104,11 @@ def _hand_back(request: HttpRequest, member: Membership, conversation: Conversat
     turn = services.hand_back(conversation_id=conversation.pk, agent=member.user)
     loop = hub().loop
     if turn and loop and conversation.inbox.kind == "widget":
-        asyncio.run_coroutine_threadsafe(_start(turn.public_id, conversation.public_id), loop)
+        asyncio.run_coroutine_threadsafe(_start(turn, conversation.public_id), loop)
 
 
-async def _start(turn: str, conversation: str) -> None:
-    runner().start(turn=turn, conversation=conversation)
+async def _start(turn: Turn, conversation: str) -> None:
+    runner().start(turn, conversation=conversation)
 
 
 def _resolve(request: HttpRequest, member: Membership, conversation: Conversation) -> None:

@@ -119,14 +119,14 @@ class WidgetSocket(Socket):
         if added.duplicate:
             await self.say(type="known", id=client_id, seq=added.message.seq)
         elif added.turn:
-            runner().start(turn=added.turn.public_id, conversation=conversation.public_id, instead=True)
+            runner().start(added.turn, conversation=conversation.public_id, instead=True)
 
     async def again(self, frame: dict[str, Any]) -> None:
         """Another answer to the last question."""
         conversation = self._joined()
         turn = await cross(services.repeat_turn, conversation_id=conversation.pk, turn=text_of(frame, "turn", 40))
         if turn:
-            runner().start(turn=turn.public_id, conversation=conversation.public_id)
+            runner().start(turn, conversation=conversation.public_id)
 
     async def stop(self, frame: dict[str, Any]) -> None:
         await runner().stop_everywhere(self._joined().public_id)
@@ -138,7 +138,7 @@ class WidgetSocket(Socket):
         conversation = self._joined()
         turn = await cross(services.back_to_bot, conversation_id=conversation.pk)
         if turn:
-            runner().start(turn=turn.public_id, conversation=conversation.public_id)
+            runner().start(turn, conversation=conversation.public_id)
 
     async def details(self, frame: dict[str, Any]) -> None:
         """The visitor leaves a way to be reached."""

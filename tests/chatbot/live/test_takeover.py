@@ -5,7 +5,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,7 +17,9 @@ from chatbot import handover, store
 from chatbot import runner as runner_module
 from chatbot.live.hub import hub
 from chatbot.runner import runner
-from chatbot.turn.values import Finished, ModelEvent, Prompt, Started, Text
+from chatbot.turn.seams import Stages
+from chatbot.turn.values import Finished, ModelEvent, Prompt, Question, Started, Text
+from chatbot.wiring import Record
 from conversations import services
 from conversations.broadcast import Doorbell
 from conversations.models import Author, Conversation, Inbox, Message, Status, Turn
@@ -31,8 +33,14 @@ WORD_S = 0.01
 
 
 class SlowModel:
+    """It thinks for `thinks_s` before its first word."""
+
+    def __init__(self, thinks_s: float = 0.0) -> None:
+        self.thinks_s = thinks_s
+
     async def stream(self, prompt: Prompt) -> AsyncGenerator[ModelEvent, None]:
         yield Started("slow", "generated")
+        await asyncio.sleep(self.thinks_s)
         for number in range(WORDS):
             await asyncio.sleep(WORD_S)
             yield Text(f"Word {number}. ")
@@ -79,30 +87,36 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.AbstractEventLoop]
     loop.close()
 
 
-def say(conversation: Conversation) -> services.Added:
-    return services.add_visitor_message(conversation_id=conversation.pk, text="Refunds?", client_id="c")
+def _say(conversation: Conversation, text: str = "Refunds?") -> services.Added:
+    return services.add_visitor_message(conversation_id=conversation.pk, text=text, client_id=text)
 
 
 def begin(conversation: Conversation, eye: Eye, loop: asyncio.AbstractEventLoop) -> Turn:
     """A turn that is in the record already, as after an edit."""
-    turn = say(conversation).turn
+    turn = _say(conversation).turn
     assert turn
 
     async def start() -> None:
         hub().watch(conversation.public_id, eye)
-        runner().start(turn=turn.public_id, conversation=conversation.public_id)
+        runner().start(turn, conversation=conversation.public_id)
 
     asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     return turn
 
 
-def ask(conversation: Conversation, eye: Eye, loop: asyncio.AbstractEventLoop) -> "Future[services.Added]":
-    """A visitor's message, on its way."""
+def ask(
+    conversation: Conversation,
+    eye: Eye,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    say: Callable[[], services.Added] | None = None,
+) -> "Future[services.Added]":
+    """A visitor's message, on its way, stored by `say`."""
 
     async def start() -> services.Added:
         hub().watch(conversation.public_id, eye)
         assert runner().admit(conversation.public_id)
-        return await runner().ask(conversation.public_id, partial(say, conversation))
+        return await runner().ask(conversation.public_id, say or partial(_say, conversation))
 
     return asyncio.run_coroutine_threadsafe(start(), loop)
 
@@ -110,6 +124,32 @@ def ask(conversation: Conversation, eye: Eye, loop: asyncio.AbstractEventLoop) -
 def bot_rows(conversation: Conversation) -> list[tuple[str, str, str]]:
     rows = Message.objects.of(conversation.workspace_id).filter(conversation=conversation, author=Author.BOT)
     return [(row.public_id, row.text, row.state) for row in rows]
+
+
+class Pause:
+    """A function of the store that reads, and then waits until the test has done something; `busy`: so does the event loop."""
+
+    def __init__(self, reads: Callable[..., Awaitable[Any]], busy: bool) -> None:
+        self.reads, self._busy = reads, busy
+        self.read, self.go_on = threading.Event(), threading.Event()
+        self.result: Any = None
+
+    async def __call__(self, *args: Any, **options: Any) -> Any:
+        self.result = await self.reads(*args, **options)
+        self.read.set()
+        while not self.go_on.is_set():
+            if self._busy:
+                time.sleep(0.05)
+            await asyncio.sleep(0.001)
+        return self.result
+
+
+def assert_never_spoke(turn: Turn, eye: Eye) -> None:
+    time.sleep(0.4)
+    turn.refresh_from_db()
+    assert eye.frames == []
+    assert bot_rows(turn.conversation) == []
+    assert turn.outcome == Turn.Outcome.INTERRUPTED
 
 
 @pytest.mark.django_db(transaction=True)
@@ -150,16 +190,20 @@ def test_in_208_races_nothing_of_the_bot_leaves_or_is_written_after_a_takeover(
     assert any(cut), "nobody was interrupted in mid-sentence"
 
 
+def wait_for_word_5(eye: Eye) -> None:
+    until = time.monotonic() + 10
+    while "Word 5" not in eye.text:
+        assert time.monotonic() < until, "the bot never spoke"
+        time.sleep(0.005)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_was_shown_before_the_takeover_is_what_is_kept(
     conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop
 ) -> None:
     eye = Eye()
     turn = begin(conversation, eye, loop)
-    until = time.monotonic() + 10
-    while "Word 5" not in eye.text:
-        assert time.monotonic() < until, "the bot never spoke"
-        time.sleep(0.005)
+    wait_for_word_5(eye)
     handover.take_over(conversation, mei)
     shown = eye.text
     time.sleep(0.2)
@@ -176,29 +220,13 @@ def test_a_takeover_while_the_turn_is_being_read_silences_it_before_its_first_wo
     conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, busy: bool
 ) -> None:
     """The line changes hands after the record was read and before the answer's first frame; even while the loop is busy."""
-    read, go_on = threading.Event(), threading.Event()
-    load = store.load_turn
-
-    async def slowly(public_id: str) -> store.LoadedTurn:
-        loaded = await load(public_id)
-        read.set()
-        while not go_on.is_set():
-            if busy:
-                time.sleep(0.05)
-            await asyncio.sleep(0.001)
-        return loaded
-
-    monkeypatch.setattr(store, "load_turn", slowly)
-    eye = Eye()
+    pause, eye = Pause(store.load_turn, busy), Eye()
+    monkeypatch.setattr(store, "load_turn", pause)
     turn = begin(conversation, eye, loop)
-    assert read.wait(10)
+    assert pause.read.wait(10)
     handover.take_over(conversation, mei)
-    go_on.set()
-    time.sleep(0.4)
-    turn.refresh_from_db()
-    assert eye.frames == []
-    assert bot_rows(conversation) == []
-    assert turn.outcome == Turn.Outcome.INTERRUPTED
+    pause.go_on.set()
+    assert_never_spoke(turn, eye)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -206,54 +234,63 @@ def test_a_takeover_while_the_turn_is_being_read_silences_it_before_its_first_wo
 def test_a_takeover_while_the_question_is_being_stored_and_read_silences_its_answer(
     conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, busy: bool
 ) -> None:
-    read, go_on = threading.Event(), threading.Event()
-    add_and_load = store.add_and_load
-
-    async def slowly(*args: Any, **options: Any) -> Any:
-        both = await add_and_load(*args, **options)
-        assert both[1], "the turn was not read with the question"
-        read.set()
-        while not go_on.is_set():
-            if busy:
-                time.sleep(0.05)
-            await asyncio.sleep(0.001)
-        return both
-
-    monkeypatch.setattr(store, "add_and_load", slowly)
-    eye = Eye()
+    pause, eye = Pause(store.add_and_load, busy), Eye()
+    monkeypatch.setattr(store, "add_and_load", pause)
     asked = ask(conversation, eye, loop)
-    assert read.wait(10)
+    assert pause.read.wait(10)
     handover.take_over(conversation, mei)
-    go_on.set()
-    turn = asked.result(10).turn
-    assert turn
-    time.sleep(0.4)
-    turn.refresh_from_db()
-    assert eye.frames == []
-    assert bot_rows(conversation) == []
-    assert turn.outcome == Turn.Outcome.INTERRUPTED
+    pause.go_on.set()
+    added, loaded = asked.result(10), pause.result[1]
+    assert loaded, "the turn was not read with the question"
+    assert added.turn
+    assert_never_spoke(added.turn, eye)
     assert not hub().writes(conversation.public_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_takeover_that_fails_in_mid_sentence_leaves_no_gap_in_it(
+    conversation: Conversation, loop: asyncio.AbstractEventLoop
+) -> None:
+    eye = Eye()
+    begin(conversation, eye, loop)
+    wait_for_word_5(eye)
+    assert list(hub().hold(conversation.public_id).values()) == [eye.text]
+    held = eye.text
+    time.sleep(4 * WORD_S)
+    assert eye.text == held
+    hub().let_go(conversation.public_id)
+    asyncio.run_coroutine_threadsafe(runner().drain(), loop).result(10)
+    assert eye.text == bot_rows(conversation)[0][1]
+
+
+def held_while_it_is_said(conversation: Conversation) -> services.Added:
+    hub().hold(conversation.public_id)
+    return _say(conversation)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_takeover_that_takes_long_holds_the_answer_whose_question_was_stored_meanwhile(
+    conversation: Conversation, mei: User, loop: asyncio.AbstractEventLoop
+) -> None:
+    eye = Eye()
+    turn = ask(conversation, eye, loop, say=partial(held_while_it_is_said, conversation)).result(10).turn
+    assert turn
+    time.sleep(0.2)
+    assert eye.frames == []
+    services.take_over(conversation_id=conversation.pk, agent=mei, shown={})
+    assert_never_spoke(turn, eye)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_takeover_that_fails_while_the_question_is_stored_takes_nothing_from_its_answer(
     conversation: Conversation, loop: asyncio.AbstractEventLoop
 ) -> None:
-    def held_meanwhile() -> services.Added:
-        hub().hold(conversation.public_id)
-        added = say(conversation)
-        hub().let_go(conversation.public_id)
-        return added
-
     eye = Eye()
-
-    async def start() -> services.Added:
-        hub().watch(conversation.public_id, eye)
-        assert runner().admit(conversation.public_id)
-        return await runner().ask(conversation.public_id, held_meanwhile)
-
-    turn = asyncio.run_coroutine_threadsafe(start(), loop).result(10).turn
+    turn = ask(conversation, eye, loop, say=partial(held_while_it_is_said, conversation)).result(10).turn
     assert turn
+    time.sleep(0.2)
+    assert eye.frames == []
+    hub().let_go(conversation.public_id)
     asyncio.run_coroutine_threadsafe(runner().drain(), loop).result(10)
     turn.refresh_from_db()
     assert turn.outcome == Turn.Outcome.ANSWERED
@@ -282,24 +319,53 @@ def test_a_question_that_is_not_to_be_answered_leaves_nothing_behind(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first_read", [False, True])
 def test_a_second_question_while_the_first_is_stored_is_answered_with_it(
-    conversation: Conversation, loop: asyncio.AbstractEventLoop
+    conversation: Conversation, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, first_read: bool
 ) -> None:
-    """Two tabs at the same moment: neither loses its turn, and what is said of both is one answer."""
-    eye = Eye()
+    """Two tabs at the same moment: whichever begins first, the later question is the one that is answered, with both."""
+    eye, asked = Eye(), []
 
-    async def both() -> list[services.Added]:
-        hub().watch(conversation.public_id, eye)
-        added = partial(services.add_visitor_message, conversation_id=conversation.pk)
-        for _ in range(2):
-            assert runner().admit(conversation.public_id)
-        return await asyncio.gather(
-            *(runner().ask(conversation.public_id, partial(added, text=f"{n}?", client_id=str(n))) for n in range(2))
-        )
+    def staged(question: Question, record: Record, **_: object) -> Stages:
+        asked.append(question.text)
+        return stages(model=SlowModel(thinks_s=1.0))
 
-    turns = [added.turn for added in asyncio.run_coroutine_threadsafe(both(), loop).result(10)]
+    monkeypatch.setattr(runner_module, "stages_for", staged)
+    pause = Pause(store.add_and_load, busy=False)
+    monkeypatch.setattr(store, "add_and_load", pause)
+    first = ask(conversation, eye, loop, say=partial(_say, conversation, "Refunds?"))
+    assert pause.read.wait(10)
+    monkeypatch.setattr(store, "add_and_load", pause.reads)
+    if first_read:
+        pause.go_on.set()
+        first.result(10)
+    second = ask(conversation, eye, loop, say=partial(_say, conversation, "To my card?"))
+    turns = [second.result(10).turn]
+    pause.go_on.set()
+    turns.insert(0, first.result(10).turn)
     asyncio.run_coroutine_threadsafe(runner().drain(), loop).result(10)
-    outcomes = sorted(Turn.every.get(pk=turn.pk).outcome for turn in turns if turn)
-    assert outcomes == sorted([Turn.Outcome.ANSWERED, Turn.Outcome.MERGED])
+    assert [Turn.every.get(pk=turn.pk).outcome for turn in turns if turn] == [
+        Turn.Outcome.MERGED,
+        Turn.Outcome.ANSWERED,
+    ]
+    assert asked[-1] == "Refunds?\nTo my card?"
     assert len(bot_rows(conversation)) == 1
     assert not hub().writes(conversation.public_id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_edit_that_was_stored_before_a_question_does_not_end_its_answer(
+    conversation: Conversation, loop: asyncio.AbstractEventLoop
+) -> None:
+    """Its turn begins after that of the question, whose answer deals with both."""
+    earlier = _say(conversation, "Refunds, please?").turn
+    assert earlier
+    added = ask(conversation, Eye(), loop, say=partial(_say, conversation, "To my card?")).result(10)
+
+    async def begin_earlier() -> None:
+        runner().start(earlier, conversation=conversation.public_id, instead=True)
+        await runner().drain()
+
+    asyncio.run_coroutine_threadsafe(begin_earlier(), loop).result(10)
+    outcomes = [Turn.every.get(pk=turn.pk).outcome for turn in (earlier, added.turn) if turn]
+    assert outcomes == [Turn.Outcome.MERGED, Turn.Outcome.ANSWERED]
