@@ -22,7 +22,7 @@ from conversations.checkpoints import Checkpoint
 from conversations.events import EventView, Kind
 from conversations.models import Author, Contact, Conversation, Event, Inbox, Message, Turn
 from conversations.services import Added, Refusal, TurnResult
-from workspace.prepared import Rows
+from workspace.prepared import Asked, Rows, fetch_each
 
 logger = logging.getLogger(__name__)
 
@@ -162,23 +162,36 @@ def _add_and_load(say: Callable[[], Added], load: bool) -> tuple[Added, LoadedTu
     if turn is None or not load:
         return added, None
     try:
-        turn.conversation.contact = _CONTACTS.get(workspace=turn.workspace_id, contact=turn.conversation.contact_id)
-        return added, _loaded(turn)
+        return added, _load_added(turn)
     except Exception as problem:
         logger.warning("the turn is to be read again", extra={"problem": type(problem).__name__})
         return added, None
 
 
-def _load_turn(public_id: str) -> LoadedTurn:
-    return _loaded(_TURNS.get(name=public_id))
-
-
-def _loaded(turn: Turn) -> LoadedTurn:
-    """Of a turn with its question, its conversation, and the inbox, workspace and contact of that."""
+def _load_added(turn: Turn) -> LoadedTurn:
+    """What is read beside a turn that was stored just now, whose conversation has come without its contact."""
     conversation = turn.conversation
-    latest = _LATEST.all(workspace=turn.workspace_id, conversation=conversation.pk)[::-1]
+    asked = _CONTACTS.asked(workspace=turn.workspace_id, contact=conversation.contact_id)
+    latest, turns, (conversation.contact,) = fetch_each(*_history_of(turn), asked)
+    return _loaded(turn, latest, turns)
+
+
+def _load_turn(public_id: str) -> LoadedTurn:
+    turn = _TURNS.get(name=public_id)
+    return _loaded(turn, *fetch_each(*_history_of(turn)))
+
+
+def _history_of(turn: Turn) -> tuple[Asked, Asked]:
+    """For its latest messages and, read after them, the turns up to it, both backwards."""
+    which = {"workspace": turn.workspace_id, "conversation": turn.conversation_id}
+    return _LATEST.asked(**which), _UP_TO.asked(**which, turn=turn.pk)
+
+
+def _loaded(turn: Turn, messages: Sequence[Message], turns: Sequence[Turn]) -> LoadedTurn:
+    """Of a turn with its question, its conversation, and the inbox, workspace and contact of that."""
+    conversation, latest = turn.conversation, messages[::-1]
     said = _valid(latest)
-    now, *earlier = _UP_TO.all(workspace=turn.workspace_id, conversation=conversation.pk, turn=turn.pk)
+    now, *earlier = turns
     answered = _answered_up_to(turn, latest, earlier)
     owed = [message for message in said if _is_owed(message, turn, answered)]
     return LoadedTurn(
@@ -198,7 +211,7 @@ def _loaded(turn: Turn) -> LoadedTurn:
             again=turn.repeats_id is not None,
             remembers=_remembers(conversation, said),
         ),
-        running=now.outcome == Turn.Outcome.RUNNING,  # the last thing that is read
+        running=now.outcome == Turn.Outcome.RUNNING,
         behind=tuple(each.public_id for each in earlier[::-1] if each.outcome == Turn.Outcome.RUNNING),
     )
 

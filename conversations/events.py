@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from conversations.models import Attachment, Author, Conversation, Event, Message
-from workspace.prepared import Rows, insert
+from workspace.prepared import Rows, insert_unkeyed
 
 
 class Kind(StrEnum):
@@ -123,7 +123,7 @@ def append(conversation: Conversation, kind: Kind, **data: Any) -> int:
         type=kind,
         data=data,
     )
-    insert(event)
+    insert_unkeyed(event)
     if conversation.written is not None:
         conversation.written.append((event, None))
     return conversation.last_seq

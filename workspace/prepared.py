@@ -8,6 +8,7 @@ all the rest, on the processor that streams answers, so the few statements that 
 import datetime as dt
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -34,17 +35,21 @@ class Rows(Generic[Row]):
         self._writing = threading.Lock()
 
     def all(self, **values: Any) -> list[Row]:
-        return self._statement().run(values)
+        (rows,) = fetch_each(self.asked(**values))
+        return rows
 
     def get(self, **values: Any) -> Row:
         """Raises the model's ``DoesNotExist``; of several rows, which no caller has, it is the first."""
-        statement = self._statement()
-        for row in statement.run(values):
+        for row in self.all(**values):
             return row
-        raise statement.missing
+        raise self._statement().missing
 
     def first(self, **values: Any) -> Row | None:
         return next(iter(self.all(**values)), None)
+
+    def asked(self, **values: Any) -> "Asked":
+        """For `fetch_each`."""
+        return Asked(self._statement(), values)
 
     def _statement(self) -> "_Statement[Row]":
         vendor = _connection().vendor
@@ -61,7 +66,7 @@ class _Statement(Generic[Row]):
 
     def __init__(self, rows: models.QuerySet[Row], stand_ins: Mapping[str, Any]) -> None:
         compiler = rows.query.get_compiler(connection=connection)  # whichever thread's it is: the compiler is kept
-        self._sql, written = compiler.as_sql()
+        self.sql, written = compiler.as_sql()
         self._values = [_name_of(value, stand_ins) for value in written]
         if missing := set(stand_ins) - {name for name, _, _ in self._values}:
             raise ValueError(f"not in the statement: {', '.join(sorted(missing))}")
@@ -75,12 +80,10 @@ class _Statement(Generic[Row]):
         self._conversions = compiler.get_converters([column[0] for column in chosen])
         self._compiler = compiler
 
-    def run(self, values: Mapping[str, Any]) -> list[Row]:
-        here = _connection()
-        given = [_value(here, values[name], at) if name else value for name, at, value in self._values]
-        with here.cursor() as cursor:
-            cursor.execute(self._sql, given)
-            found: Any = cursor.fetchall()
+    def with_values(self, here: Any, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        return self.sql, [_value(here, values[name], at) if name else value for name, at, value in self._values]
+
+    def instances(self, found: Any) -> list[Row]:
         if self._conversions:
             found = self._compiler.apply_converters(found, self._conversions)
         return [self._instance(row) for row in found]
@@ -92,22 +95,71 @@ class _Statement(Generic[Row]):
         return instance
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Rows with the values that they are asked for with."""
+
+    statement: "_Statement[Any]"
+    values: Mapping[str, Any]
+
+
+def fetch_each(*asked: Asked) -> list[list[Any]]:
+    """The rows of each, in one round trip where the database takes several statements at once."""
+    here = _connection()
+    statements = [one.statement.with_values(here, one.values) for one in asked]
+    if here.vendor == "postgresql":
+        together = ";\n".join(sql for sql, _ in statements), [value for _, values in statements for value in values]
+        found = _fetch_each(here, [together])
+    else:
+        found = _fetch_each(here, statements)
+    return [one.statement.instances(rows) for one, rows in zip(asked, found, strict=True)]
+
+
+def _fetch_each(here: Any, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+    found = []
+    with here.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(*statement)
+            found.append(cursor.fetchall())
+            while here.vendor == "postgresql" and cursor.nextset():
+                found.append(cursor.fetchall())
+    return found
+
+
 def insert(row: models.Model) -> None:
     """As ``row.save(force_insert=True)``, without signals; the row gets its key."""
     here = _connection()
-    sql, fields = _insertion(type(row), here.vendor)
+    sql, fields = _insertion(type(row), here.vendor, keyed=True)
     with here.cursor() as cursor:
         cursor.execute(sql, _to_write(here, row, fields, adding=True))
         row.pk = cursor.fetchone()[0]
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
+def insert_unkeyed(row: models.Model) -> None:
+    """As `insert` for a row whose key nobody needs: it gets none, and goes with the next statement (see `_write`)."""
+    here = _connection()
+    sql, fields = _insertion(type(row), here.vendor, keyed=False)
+    _write(here, sql, _to_write(here, row, fields, adding=True))
+
+
 def update(row: models.Model, names: Sequence[str]) -> None:
-    """As ``row.save(update_fields=names)``, without signals; whoever holds the row's lock knows that it is there."""
+    """As ``row.save(update_fields=names)``, without signals; whoever holds the row's lock knows that it is there.
+
+    It goes with the next statement (see `_write`).
+    """
     here = _connection()
     sql, fields = _change(type(row), tuple(names), here.vendor)
-    with here.cursor() as cursor:
-        cursor.execute(sql, [*_to_write(here, row, fields, adding=False), row.pk])
+    _write(here, sql, [*_to_write(here, row, fields, adding=False), row.pk])
+
+
+def _write(here: Any, sql: str, values: list[Any]) -> None:
+    """Within a transaction what goes wrong is raised by the next statement, or by the commit (see `workspace.postgresql`)."""
+    if hasattr(here, "with_next"):
+        here.with_next(sql, values)
+    else:
+        with here.cursor() as cursor:
+            cursor.execute(sql, values)
 
 
 def _connection() -> Any:
@@ -120,12 +172,13 @@ def _to_write(here: Any, row: models.Model, fields: Sequence[Any], *, adding: bo
 
 
 @lru_cache
-def _insertion(model: type[models.Model], vendor: str) -> tuple[str, Sequence[Any]]:
+def _insertion(model: type[models.Model], vendor: str, *, keyed: bool) -> tuple[str, Sequence[Any]]:
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     query = InsertQuery(model)
     query.insert_values(fields, [model()])
     compiler = query.get_compiler(connection=_connection())
-    compiler.returning_fields = [model._meta.pk]
+    if keyed:
+        compiler.returning_fields = [model._meta.pk]
     ((sql, _),) = compiler.as_sql()
     return sql, fields
 
