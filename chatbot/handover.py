@@ -3,6 +3,7 @@
 Synchronous, for pages and the API. What the visitor has seen is stored with the handover; nothing more is released.
 """
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -46,26 +47,31 @@ def edit_question(conversation: Conversation, *, message: str, text: str, client
 
 @contextmanager
 def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
-    """The bot's mouth held shut while the body changes the line; opened again if the body fails."""
-    running = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation, outcome=Turn.Outcome.RUNNING)
-    shown: Mapping[str, str] = {}
-    elsewhere = False
-    if running.exists() or hub().writes(conversation.public_id):
-        shown = hub().hold(conversation.public_id)
-        if redis_pool.configured():
-            elsewhere = True
-            if any(shown.values()):
-                relay.hold_copies(conversation.public_id)
-            else:  # at most about to begin here: another process may be speaking
-                shown = {**shown, **relay.hold_everywhere(conversation.public_id)}
+    """The bot's mouth held shut while the body changes the line, also of an answer that begins meanwhile; opened again if the
+    body fails."""
+    hold, done = secrets.token_hex(8), False
     try:
-        yield shown
+        yield _hold(conversation, hold)
+        done = True
     except BaseException:
-        if _is_the_bots(conversation):
-            hub().let_go(conversation.public_id)
-            if elsewhere:
-                relay.let_go_everywhere(conversation.public_id)
+        done = not _is_the_bots(conversation)
         raise
+    finally:
+        hub().let_go(conversation.public_id, hold, done=done)
+        if redis_pool.configured():
+            relay.let_go_everywhere(conversation.public_id, hold, done=done)
+
+
+def _hold(conversation: Conversation, hold: str) -> Mapping[str, str]:
+    name = conversation.public_id
+    shown = hub().hold(name, hold)
+    if not redis_pool.configured():
+        return shown
+    running = Turn.objects.of(conversation.workspace_id).filter(conversation=conversation, outcome=Turn.Outcome.RUNNING)
+    if any(shown.values()) or not running.exists():
+        relay.hold_quietly(name, hold)
+        return shown
+    return {**shown, **relay.hold_everywhere(name, hold)}  # here it is at most about to begin: another may be speaking
 
 
 def _is_the_bots(conversation: Conversation) -> bool:

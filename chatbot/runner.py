@@ -127,10 +127,11 @@ class Runner:
 
     def _begin(self, running: _Running, conversation: str) -> asyncio.Task[None]:
         other = self._running.get(conversation)
-        if (
-            other and other.pk > running.pk
-        ):  # one that was stored later began first: it waits for this one, and answers both
-            running.end = MERGED
+        if other and other.pk == running.pk and other.task:  # it was begun already
+            self.give_up()
+            return other.task
+        if other and other.pk > running.pk:
+            running.end = MERGED  # one that was stored later began first: it waits for this one, and answers both
         else:
             running.before, self._running[conversation] = other, running
         task = asyncio.create_task(self._run(running, conversation), name=f"turn {running.turn}")
@@ -176,6 +177,9 @@ class Runner:
         """Wait for everything that runs (at shutdown, in tests)."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._keeping and not self._keeping.done():  # it sleeps, and nothing is left to be kept
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
 
     def _merge(self, turn: str) -> None:
         for running in list(self._running.values()):
@@ -196,7 +200,9 @@ class Runner:
             if running.before:
                 await self._follow(running.before, running)
                 running.before = None
-            loaded = running.loaded or await self._load(running, conversation)
+            loaded = running.loaded
+            if loaded is None or running.log is None or not self._live.may_begin(running.log):
+                loaded = await self._load(running, conversation)
             if loaded.running and loaded.behind:
                 await self._follow_elsewhere(loaded)
                 loaded = await self._load(running, conversation)
@@ -229,16 +235,15 @@ class Runner:
     async def _load(self, running: _Running, conversation: str) -> LoadedTurn:
         """The turn as the record has it, read while its log can be held: nobody takes the line unnoticed in between."""
         log = running.log
-        if log is None or not self._live.may_begin(log):
-            log = running.log = self._live.reserve(conversation, running.turn)
-        try:
+        while True:
+            if log is None or not self._live.may_begin(log):
+                log = running.log = self._live.reserve(conversation, running.turn)
             loaded = await _persistently(lambda: store.load_turn(running.turn))
-        except BaseException:
-            self._live.cancel(log)
-            raise
-        if not loaded.running:
-            self._live.cancel(log)
-        return loaded
+            if not loaded.running:
+                self._live.cancel(log)
+                return loaded
+            if self._live.may_begin(log):
+                return loaded
 
     async def _end_early(self, running: _Running) -> None:
         """Record a turn that ended before anything was shown of it."""
@@ -265,7 +270,8 @@ class Runner:
         clear = False
         while not clear:
             if redis_pool.configured():  # each time: one that is still being stored there does not hear it yet
-                await relay.ask_to_merge(loaded.behind)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(relay.ask_to_merge(loaded.behind), LOOK_S)
             await asyncio.sleep(LOOK_S)
             clear = await _persistently(lambda: store.clear_way(loaded.public_id))
 
@@ -340,7 +346,7 @@ class Runner:
             await asyncio.sleep(CHECKPOINT_S)
             if not self._kept:
                 return
-            now = dict(self._kept)
+            now, asked_at = dict(self._kept), time.monotonic()
             try:
                 held = await store.keep_shown(
                     [
@@ -354,9 +360,10 @@ class Runner:
             except Exception:
                 logger.exception("checkpoints failed", extra={"turns": len(now)})
                 continue
-            for pk in now.keys() - held:
-                running, _, log = now[pk]
-                if self._kept.pop(pk, None):
+            for pk, (running, _, log) in now.items():
+                if pk in held:
+                    self._live.confirm(log, asked_at)
+                elif self._kept.pop(pk, None):
                     log.freeze()
                     running.stop(LOST)
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from chatbot.live.holds import Holds
 from chatbot.live.log import TurnLog
 from conversations import broadcast
 from conversations.broadcast import Doorbell
@@ -80,6 +81,7 @@ class Hub:
         self._desks: dict[int, set[Watcher]] = defaultdict(set)
         self._queues: dict[int, set[Watcher]] = defaultdict(set)
         self._typing: dict[str, float] = {}
+        self._holds = Holds()
         self._in_doubt: set[str] = set()
         self._tick: asyncio.Task[None] | None = None
         self.late_s = 0.0
@@ -119,13 +121,13 @@ class Hub:
         Reserve first, then read from the record whether the bot still has the line: whoever takes it before that read is
         seen there, and whoever takes it later holds the log.
         """
-        log = self._reserved[conversation] = TurnLog(conversation, turn)
+        log = self._reserved[conversation] = TurnLog(conversation, turn, held=self._holds.pending(conversation))
         return log
 
     def may_begin(self, log: TurnLog) -> bool:
-        """Whether a reserved answer may begin: it is still what a takeover would find, and nothing but a hold, which may end,
-        keeps it back. One that the line's news have frozen would be kept back for ever, though they may be old."""
-        return self._reserved.get(log.conversation) is log and (log.held or not log.frozen)
+        """Whether what was read after this log was reserved is all there is to know: a takeover would find it still, and no
+        news of the line have frozen it, however old they are."""
+        return self._reserved.get(log.conversation) is log and not log.frozen
 
     def cancel(self, log: TurnLog) -> None:
         """A reserved answer does not begin."""
@@ -145,7 +147,7 @@ class Hub:
 
     def open(self, conversation: str, turn: str, epoch: int, *, copy: bool = False) -> TurnLog:
         """Begin at once. `copy`: what is written is the copy of another process's log."""
-        log = TurnLog(conversation, turn, copy=copy)
+        log = TurnLog(conversation, turn, copy=copy, held=self._holds.pending(conversation))
         self.announce(log, epoch)
         return log
 
@@ -300,28 +302,32 @@ class Hub:
             return
         loop.call_soon_threadsafe(self._heard, bell)
 
-    def hold(self, conversation: str) -> Mapping[str, str]:
-        """Keep back what runs in a conversation, from another thread, before the line is taken.
+    def hold(self, conversation: str, hold: str) -> Mapping[str, str]:
+        """Keep back what runs in a conversation, from another thread, before the line is taken; `hold` is a name for it.
 
         Returns the text seen so far, by turn; empty when no answer is written by this process. When it returns, no
-        further frame of the bot leaves this process. `let_go` undoes it if the line was not taken after all.
+        further frame of the bot leaves this process, until `let_go` has told how it ended.
         """
         loop = self._loop
         if loop is None or loop.is_closed():
             return {}
+        self._holds.begin(conversation, hold)
         log = self._logs.get(conversation)
         for each in (log, self._reserved.get(conversation)):
             if each:
                 each.held = True  # at once, however busy the loop is
-        future = asyncio.run_coroutine_threadsafe(self.hold_here(conversation), loop)
+        future = asyncio.run_coroutine_threadsafe(self.hold_here(conversation, hold), loop)
         try:
             return future.result(HOLD_S)
         except TimeoutError:
+            future.cancel()  # else it might begin after its end
             logger.warning("hold timed out")
             return {log.turn: log.shown} if log and not log.copy else {}
 
-    async def hold_here(self, conversation: str) -> Mapping[str, str]:
+    async def hold_here(self, conversation: str, hold: str) -> Mapping[str, str]:
         """As `hold`, on the event loop. A copy is held too, but how much was seen is known where it is written."""
+        if not self._holds.begin(conversation, hold):
+            return {}
         shown: dict[str, str] = {}
         if reserved := self._reserved.get(conversation):
             reserved.held = True
@@ -339,30 +345,43 @@ class Hub:
             await asyncio.wait(under_way, timeout=HOLD_S / 2)
         return shown
 
-    def hold_copy(self, conversation: str) -> None:
-        """Show no more of an answer that another process writes."""
-        log = self._logs.get(conversation)
-        if log and log.copy:
-            log.held = True
-
     def writes(self, conversation: str) -> bool:
         """Whether an answer of this process is there to be held."""
         log = self._logs.get(conversation)
         return conversation in self._reserved or conversation in self._unstored or (log is not None and not log.copy)
 
-    def let_go(self, conversation: str) -> None:
+    def let_go(self, conversation: str, hold: str, *, done: bool) -> None:
+        """The hold is over. `done`: what it was for has been done, and the record says who has the line; else nothing was."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._let_go, conversation)
+            self._loop.call_soon_threadsafe(self._let_go, conversation, hold, done)
 
-    def _let_go(self, conversation: str) -> None:
-        running = self._logs.get(conversation)
-        for log in (running, self._reserved.get(conversation)):
-            if log:
-                log.thaw()
-                log.behind = True  # who came meanwhile has seen nothing of it
-        if running and not running.copy:
+    def _let_go(self, conversation: str, hold: str, done: bool) -> None:
+        if not self._holds.end(conversation, hold):
+            return
+        log, reserved = self._logs.get(conversation), self._reserved.get(conversation)
+        if done and reserved:
+            reserved.freeze()  # it is to be read again
+        if done and log:
+            log.doubted_at = time.monotonic()
+        if done or self._holds.pending(conversation):
+            return
+        if log:
+            self._lift(log)
+        if reserved:
+            reserved.held = False
+
+    def confirm(self, log: TurnLog, asked_at: float) -> None:
+        """The record, asked then (on the clock of `time.monotonic`), has said that the bot has the line: what was kept back by
+        a hold that was over may leave."""
+        if log.held and asked_at > log.doubted_at and not self._holds.pending(log.conversation):
+            self._lift(log)
+
+    def _lift(self, log: TurnLog) -> None:
+        log.held = False
+        log.behind = True  # who came meanwhile has seen nothing of it
+        if not log.copy:
             for told in self._on_opened:
-                told(running)
+                told(log)
 
     def _heard(self, bell: Doorbell) -> None:
         log = self._logs.get(bell.conversation)

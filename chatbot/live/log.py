@@ -23,7 +23,8 @@ class TurnLog:
 
     `held` keeps everything back from that moment on, whichever thread says so. `first_at` is when the first text came, on
     the clock of `time.perf_counter`; `sent_at` when text last left, on that of `time.monotonic`; `behind` whether a
-    watcher could not take it. A `copy` follows the log of another process; its `epoch` is 0 until it is known.
+    watcher could not take it; `doubted_at` when a hold ended by which the line may have been taken. A `copy` follows the
+    log of another process; its `epoch` is 0 until it is known.
     """
 
     conversation: str
@@ -31,6 +32,7 @@ class TurnLog:
     epoch: int = 0
     copy: bool = False
     held: bool = False
+    doubted_at: float = 0.0
     text: str = ""
     released: int = 0
     blocks: list[Block] = field(default_factory=list)
@@ -87,6 +89,3 @@ class TurnLog:
             self.text = self.text[: self.released]
             self.blocks = [block for block in self.blocks if block.end <= self.released]
         return self.text
-
-    def thaw(self) -> None:
-        self.frozen = self.held = False

@@ -334,12 +334,10 @@ class Relay:
                 self._hub.hear(Doorbell(**message["bell"]))
             case "turn.running" if message["by"] != self._name:
                 self._follow(message["conversation"], message["turn"], message["epoch"])
-            case "line.hold" if "reply" not in message:
-                self._hub.hold_copy(message["conversation"])
             case "line.hold":
                 writes = self._hub.writes(message["conversation"])
-                shown = await self._hub.hold_here(message["conversation"])
-                if writes:
+                shown = await self._hub.hold_here(message["conversation"], message["hold"])
+                if writes and "reply" in message:
                     client = redis_pool.async_redis()
                     await client.rpush(message["reply"], json.dumps(dict(shown)))
                     await client.expire(message["reply"], 10)
@@ -350,7 +348,7 @@ class Relay:
             case "visitor.typing" if message["by"] != self._name:
                 self._hub.visitor_types(message["conversation"], here=False)
             case "line.let_go":
-                self._hub.let_go(message["conversation"])
+                self._hub.let_go(message["conversation"], message["hold"], done=message["done"])
 
 
 async def ask_to_stop(conversation: str) -> None:
@@ -368,7 +366,7 @@ async def _tell(message: Mapping[str, Any]) -> None:
         await get_channel_layer().group_send(GROUP, message)
 
 
-def hold_everywhere(conversation: str) -> Mapping[str, str]:
+def hold_everywhere(conversation: str, hold: str) -> Mapping[str, str]:
     """Ask whichever process writes an answer in `conversation` to hold it; returns what was seen of it, by turn.
 
     Blocking. No answer within `HOLD_S`: empty, and the database's refusal of the next checkpoint does the work. A process where
@@ -377,7 +375,7 @@ def hold_everywhere(conversation: str) -> Mapping[str, str]:
     reply = f"held:{secrets.token_hex(8)}"
     try:
         async_to_sync(get_channel_layer().group_send)(
-            GROUP, {"type": "line.hold", "conversation": conversation, "reply": reply}
+            GROUP, {"type": "line.hold", "conversation": conversation, "hold": hold, "reply": reply}
         )
         shown: dict[str, str] = {}
         within_s = HOLD_S
@@ -389,12 +387,16 @@ def hold_everywhere(conversation: str) -> Mapping[str, str]:
     return shown
 
 
-def hold_copies(conversation: str) -> None:
-    """Tell the processes that follow an answer of this one to show no more of it. Blocking, for a moment."""
-    with contextlib.suppress(*redis_pool.Unavailable):
-        async_to_sync(get_channel_layer().group_send)(GROUP, {"type": "line.hold", "conversation": conversation})
+def hold_quietly(conversation: str, hold: str) -> None:
+    """As `hold_everywhere`, of those who have shown nothing: what they follow, or begin, is held. Blocking, for a moment."""
+    _say({"type": "line.hold", "conversation": conversation, "hold": hold})
 
 
-def let_go_everywhere(conversation: str) -> None:
+def let_go_everywhere(conversation: str, hold: str, *, done: bool) -> None:
+    """See `Hub.let_go`."""
+    _say({"type": "line.let_go", "conversation": conversation, "hold": hold, "done": done})
+
+
+def _say(message: Mapping[str, Any]) -> None:
     with contextlib.suppress(*redis_pool.Unavailable):
-        async_to_sync(get_channel_layer().group_send)(GROUP, {"type": "line.let_go", "conversation": conversation})
+        async_to_sync(get_channel_layer().group_send)(GROUP, message)

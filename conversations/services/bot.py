@@ -70,7 +70,7 @@ def clear_way(*, turn_id: int) -> bool:
     turn = Turn.every.select_related("conversation__inbox").get(pk=turn_id)
     earlier = running(turn.conversation).filter(pk__lt=turn.pk)
     if turn.conversation.inbox.kind == Inbox.Kind.WIDGET:
-        sweep_turns(now=now, conversation_id=turn.conversation_id)
+        sweep_turns(now=now, conversation_id=turn.conversation_id, spare=(turn.public_id,))
     else:
         for lost in earlier.filter(lease_until__lt=now):
             merge_turn(turn_id=lost.pk)

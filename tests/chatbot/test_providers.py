@@ -286,7 +286,7 @@ def test_an_interrupted_turn_is_logged_like_any_other(shop: Conversation, server
         task = Runner(live).start(turn, conversation=shop.public_id, pace=0)
         while not (log := live.running(shop.public_id)) or not log.released:
             await asyncio.sleep(0.02)
-        shown = await live.hold_here(shop.public_id)
+        shown = await live.hold_here(shop.public_id, "a hold")
         await cross(services.take_over, conversation_id=shop.pk, agent=mei, shown=shown)
         await task
         await live.stop()

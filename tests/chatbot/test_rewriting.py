@@ -249,7 +249,7 @@ def test_an_agent_who_takes_over_does_not_wait_for_other_words(
         while not model.open:
             await asyncio.sleep(0.02)
         began = time.monotonic()
-        shown = await live.hold_here(shop.public_id)
+        shown = await live.hold_here(shop.public_id, "a hold")
         await cross(services.take_over, conversation_id=shop.pk, agent=mei, shown=shown)
         await task
         took = time.monotonic() - began

@@ -119,7 +119,7 @@ def test_a_copy_is_silenced_but_only_the_writer_says_what_was_seen() -> None:
         await asyncio.sleep(0.01)
         live.write(log, "Refunds ")
         assert not live.writes("cnv_1")
-        assert await live.hold_here("cnv_1") == {}
+        assert await live.hold_here("cnv_1", "a hold") == {}
         live.write(log, "take seven days.")
         live._flush(log)
         await asyncio.sleep(0.01)
@@ -136,9 +136,9 @@ def test_an_answer_that_is_over_and_not_yet_in_the_record_is_held_whole() -> Non
         live.write(log, "take seven days.")
         live.close(log)
         assert live.writes("cnv_1")
-        assert await live.hold_here("cnv_1") == {"trn_1": "Refunds take seven days."}
+        assert await live.hold_here("cnv_1", "a hold") == {"trn_1": "Refunds take seven days."}
         live.stored(log)
-        assert await live.hold_here("cnv_1") == {}
+        assert await live.hold_here("cnv_1", "a hold") == {}
 
     on_a_loop(end_and_hold())
 
@@ -154,13 +154,13 @@ def test_a_reserved_answer_that_is_held_may_begin_in_silence_and_one_that_old_ne
         assert not live.may_begin(stale)
         log = live.reserve("cnv_1", "trn_1")
         assert not live.may_begin(stale)
-        assert await live.hold_here("cnv_1") == {"trn_1": ""}
+        assert await live.hold_here("cnv_1", "a hold") == {"trn_1": ""}
         assert live.may_begin(log)
         live.announce(log, 1)
         live.write(log, "Refunds ")
         await asyncio.sleep(0.05)
         assert eye.frames == []
-        live.let_go("cnv_1")
+        live.let_go("cnv_1", "a hold", done=False)
         await asyncio.sleep(0.01)
         live.write(log, "take seven days.")
         await asyncio.sleep(0.1)
@@ -236,10 +236,10 @@ def test_who_comes_while_the_line_is_held_sees_all_once_it_is_let_go() -> None:
         try:
             log = live.open("cnv_1", "trn_1", 1)
             live.write(log, "Seven days.")
-            await live.hold_here("cnv_1")
+            await live.hold_here("cnv_1", "a hold")
             live.watch("cnv_1", eye)
             assert eye.frames == []
-            live.let_go("cnv_1")
+            live.let_go("cnv_1", "a hold", done=False)
             await asyncio.sleep(0.2)
             assert [frame["text"] for frame in eye.sent("delta")] == ["Seven days."]
         finally:

@@ -89,7 +89,7 @@ def test_a_late_call_to_follow_begins_nothing_that_is_over(monkeypatch: pytest.M
         log = hub.open("cnv_1", "trn_1", 1)
         hub.write(log, "Refunds take")
         await writer._write()
-        await hub.hold_here("cnv_1")
+        await hub.hold_here("cnv_1", "a hold")
         await writer._write()
         await asyncio.sleep(0.05)
         seen = len(eye.frames)
@@ -121,13 +121,13 @@ def test_an_answer_that_was_held_in_vain_goes_on_elsewhere_too(monkeypatch: pyte
             await writer._write()
             await reader._heard(rooms.sent.pop())
         await asyncio.sleep(0.2)
-        await hub.hold_here("cnv_4")
-        elsewhere.hold_copy("cnv_4")
+        await hub.hold_here("cnv_4", "a hold")
+        await elsewhere.hold_here("cnv_4", "a hold")
         await writer._write()
         hub.write(log, "take ")
         await asyncio.sleep(0.2)
         for each in (hub, elsewhere):
-            each.let_go("cnv_4")
+            each.let_go("cnv_4", "a hold", done=False)
         await asyncio.sleep(0.2)
         await writer._write()
         await reader._heard(rooms.sent.pop())
@@ -159,7 +159,7 @@ def test_an_answer_that_is_over_before_it_was_announced_is_not_announced(monkeyp
         hub.on_opened(writer._opened)
         log = hub.open("cnv_2", "trn_2", 1)
         hub.write(log, "Refunds take")
-        await hub.hold_here("cnv_2")
+        await hub.hold_here("cnv_2", "a hold")
         await writer._write()
 
     asyncio.run(hold_first())
@@ -326,7 +326,7 @@ def test_what_was_seen_is_told_by_who_speaks_however_quick_the_others_are(
         log = speaking.open("cnv_3", "trn_1", 1)
         speaking.write(log, "Refunds take")
         storing.reserve("cnv_3", turn)
-        asked = asyncio.create_task(asyncio.to_thread(relay_module.hold_everywhere, "cnv_3"))
+        asked = asyncio.create_task(asyncio.to_thread(relay_module.hold_everywhere, "cnv_3", "a hold"))
         while not rooms.sent:
             await asyncio.sleep(0.01)
         for each in (storing, speaking):

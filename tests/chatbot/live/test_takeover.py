@@ -254,17 +254,17 @@ def test_a_takeover_that_fails_in_mid_sentence_leaves_no_gap_in_it(
     eye = Eye()
     begin(conversation, eye, loop)
     wait_for_word_5(eye)
-    assert list(hub().hold(conversation.public_id).values()) == [eye.text]
+    assert list(hub().hold(conversation.public_id, "a hold").values()) == [eye.text]
     held = eye.text
     time.sleep(4 * WORD_S)
     assert eye.text == held
-    hub().let_go(conversation.public_id)
+    hub().let_go(conversation.public_id, "a hold", done=False)
     asyncio.run_coroutine_threadsafe(runner().drain(), loop).result(10)
     assert eye.text == bot_rows(conversation)[0][1]
 
 
 def held_while_it_is_said(conversation: Conversation) -> services.Added:
-    hub().hold(conversation.public_id)
+    hub().hold(conversation.public_id, "a hold")
     return _say(conversation)
 
 
@@ -290,7 +290,7 @@ def test_a_takeover_that_fails_while_the_question_is_stored_takes_nothing_from_i
     assert turn
     time.sleep(0.2)
     assert eye.frames == []
-    hub().let_go(conversation.public_id)
+    hub().let_go(conversation.public_id, "a hold", done=False)
     asyncio.run_coroutine_threadsafe(runner().drain(), loop).result(10)
     turn.refresh_from_db()
     assert turn.outcome == Turn.Outcome.ANSWERED

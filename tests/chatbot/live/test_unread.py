@@ -61,7 +61,7 @@ def test_a_takeover_does_not_wait_for_who_does_not_read() -> None:
         log = hub.open("cnv", "trn", 1)
         hub.write(log, "Seven days.")
         await _settled()
-        held = asyncio.ensure_future(hub.hold_here("cnv"))
+        held = asyncio.ensure_future(hub.hold_here("cnv", "a hold"))
         await asyncio.sleep(0)  # without a wait it is done in one step of the loop
         assert held.done()
         assert held.result() == {"trn": "Seven days."}
