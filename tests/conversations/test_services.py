@@ -285,7 +285,7 @@ class TestPlatforms:
 
     def receive(self, inbox: Inbox, key: str = "u1", text: str = "Hello", **more) -> services.Added | None:
         return services.receive_from_platform(
-            inbox=inbox, dedupe_keys=(key,), user_id="42", thread_id="42", text=text, user_name="李雷", **more
+            inbox=inbox, dedupe_keys=(key,), user_id="chat-42", thread_id="chat-42", text=text, user_name="李雷", **more
         )
 
     def test_a_message_is_taken_in_once_with_the_answer_owed_as_a_job(self, telegram: Inbox) -> None:
@@ -299,8 +299,8 @@ class TestPlatforms:
         self.receive(telegram, key="u2")
         assert Contact.objects.of(telegram.workspace).get().name == "李雷"
         conversation = Conversation.objects.of(telegram.workspace).get()
-        assert conversation.external_id == "42"
-        assert "42" not in (conversation.external_key or "")
+        assert conversation.external_id == "chat-42"
+        assert "chat-42" not in (conversation.external_key or "")
 
     def test_whatever_is_said_there_is_owed_a_delivery(self, telegram: Inbox) -> None:
         added = self.receive(telegram)
