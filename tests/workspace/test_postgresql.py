@@ -232,6 +232,30 @@ class TestWhatWaitsForTheNextStatement:
                 cursor.executemany("UPDATE workspace_workspace SET name = name || %s", [("!",), ("?",)])
         assert name_of(workspace) == "Westwind!?"
 
+    def test_the_next_one_counts_its_own_rows(self, workspace: Workspace) -> None:
+        rows = Workspace.objects.filter(pk=workspace.pk)
+        with transaction.atomic():
+            rename(workspace, "Southwind")
+            assert rows.update(name="Eastwind") == 1
+            rename(workspace, "Southwind")
+            assert rows.filter(name="Eastwind").update(name="Westwind") == 0
+            rename(workspace, "Northwind")
+            assert rows.exists()
+            rename(workspace, "Southwind")
+            assert rows.delete()[0] == 1
+
+    @pytest.mark.parametrize("bad", ["\x00", "\ud800"])
+    def test_what_cannot_be_sent_is_told_at_once(self, workspace: Workspace, bad: str) -> None:
+        def fail() -> None:
+            with transaction.atomic():
+                rename(workspace, "Southwind")
+                rename(workspace, bad)
+                pytest.fail("it was kept")
+
+        with pytest.raises((DataError, ValueError)):
+            fail()
+        assert name_of(workspace) == "Northwind"
+
     def test_several_are_fetched_in_one_round_trip(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         rows = Rows(lambda key: Workspace.objects.filter(pk=key), key=int)
         rows.all(key=0)
