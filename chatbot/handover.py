@@ -7,14 +7,14 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from django.db import DatabaseError
+from django.db import Error
 
 from chatbot import redis_pool
 from chatbot.live import relay
 from chatbot.live.hub import hub
 from conversations import services
 from conversations.models import Conversation, Status, Turn
-from conversations.services import Added
+from conversations.services import Added, ConversationError
 from workspace.models import User
 
 
@@ -48,12 +48,14 @@ def edit_question(conversation: Conversation, *, message: str, text: str, client
 @contextmanager
 def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
     """The bot's mouth held shut while the body changes the line, also of an answer that begins meanwhile; opened again if the
-    body fails."""
-    hold, done = secrets.token_hex(8), False
+    body is refused."""
+    hold, done = (
+        secrets.token_hex(8),
+        True,
+    )  # so too if it is unknown: then the record is asked before the bot speaks on
     try:
         yield _hold(conversation, hold)
-        done = True
-    except BaseException:
+    except ConversationError:
         done = not _is_the_bots(conversation)
         raise
     finally:
@@ -78,5 +80,5 @@ def _is_the_bots(conversation: Conversation) -> bool:
     """Whether the bot may go on. Whoever comes second must not open its mouth again after the first one took the line."""
     try:
         return Conversation.objects.of(conversation.workspace_id).filter(pk=conversation.pk, status=Status.BOT).exists()
-    except DatabaseError:
-        return True  # unknown; the next checkpoint is refused if it may not
+    except Error:
+        return False  # unknown

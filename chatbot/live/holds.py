@@ -22,14 +22,18 @@ class Holds:
 
     def end(self, conversation: str, hold: str) -> bool:
         """False: it was over already, or was never heard of."""
+        self._sweep()
         self._ended[conversation, hold] = time.monotonic()
         return self._since.pop((conversation, hold), None) is not None
 
     def pending(self, conversation: str) -> bool:
         """Whether anybody holds it."""
+        self._sweep()
+        return any(held == conversation for held, _ in list(self._since))
+
+    def _sweep(self) -> None:
         late = time.monotonic() - LIFE_S
         for known in (self._since, self._ended):
             for place, since in list(known.items()):
                 if since < late:
                     known.pop(place, None)
-        return any(held == conversation for held, _ in list(self._since))

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.05
 HOLD_S = 0.5
+AWARE_S = 0.5  # in this time a process has heard of a hold's end, or ended what it lets others read
 STUCK_S = 1.0  # a watcher who has not taken a frame for so long does not read
 LATE_OVER_S = 1.0
 TYPING_S = 2.5  # so long after a key somebody counts as typing
@@ -121,7 +122,8 @@ class Hub:
         Reserve first, then read from the record whether the bot still has the line: whoever takes it before that read is
         seen there, and whoever takes it later holds the log.
         """
-        log = self._reserved[conversation] = TurnLog(conversation, turn, held=self._holds.pending(conversation))
+        log = self._reserved[conversation] = TurnLog(conversation, turn)
+        log.held = self._holds.pending(conversation)  # asked last: whoever begins to hold it later finds it there
         return log
 
     def may_begin(self, log: TurnLog) -> bool:
@@ -139,6 +141,7 @@ class Hub:
         self.cancel(log)
         log.epoch = epoch
         self._logs[log.conversation] = log
+        log.held = log.held or self._holds.pending(log.conversation)
         if not log.silent:
             for place in self._watching[log.conversation].values():
                 self._announce(place, log)
@@ -147,7 +150,7 @@ class Hub:
 
     def open(self, conversation: str, turn: str, epoch: int, *, copy: bool = False) -> TurnLog:
         """Begin at once. `copy`: what is written is the copy of another process's log."""
-        log = TurnLog(conversation, turn, copy=copy, held=self._holds.pending(conversation))
+        log = TurnLog(conversation, turn, copy=copy)
         self.announce(log, epoch)
         return log
 
@@ -365,7 +368,7 @@ class Hub:
             log.doubted_at = time.monotonic()
         if done or self._holds.pending(conversation):
             return
-        if log:
+        if log and not log.doubted_at:
             self._lift(log)
         if reserved:
             reserved.held = False
@@ -373,11 +376,17 @@ class Hub:
     def confirm(self, log: TurnLog, asked_at: float) -> None:
         """The record, asked then (on the clock of `time.monotonic`), has said that the bot has the line: what was kept back by
         a hold that was over may leave."""
-        if log.held and asked_at > log.doubted_at and not self._holds.pending(log.conversation):
+        if log.held and not log.ended and asked_at > log.doubted_at and not self._holds.pending(log.conversation):
+            self._lift(log)
+
+    def confirm_copy(self, log: TurnLog, spoke_at: float) -> None:
+        """As `confirm`, of an answer whose process last spoke then: long enough after a hold, it knew how that had ended."""
+        knew = not log.doubted_at or spoke_at > log.doubted_at + AWARE_S
+        if log.held and knew and not self._holds.pending(log.conversation):
             self._lift(log)
 
     def _lift(self, log: TurnLog) -> None:
-        log.held = False
+        log.held, log.doubted_at = False, 0.0
         log.behind = True  # who came meanwhile has seen nothing of it
         if not log.copy:
             for told in self._on_opened:

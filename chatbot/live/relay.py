@@ -79,13 +79,14 @@ class _Copy:
 
     def __init__(self, log: TurnLog) -> None:
         self.log, self.last = log, "0"
-        self.heard_at = time.monotonic()
+        self.heard_at = self.spoke_at = time.monotonic()
         self.over = asyncio.Event()
 
     def take(self, entry: str, fields: Mapping[str, str], hub: Hub) -> None:
         if self.over.is_set():
             return
         self.last, self.heard_at, log = entry, time.monotonic(), self.log
+        self.spoke_at = self.heard_at
         log.epoch = int(fields["epoch"])
         begin, known = int(fields["from"]), len(log.text)
         if begin <= known < begin + len(fields["text"]):  # what is missing before it comes again, with all before it
@@ -302,6 +303,8 @@ class Relay:
         for copy in copies:
             if copy.log.frozen:
                 copy.over.set()
+            elif not copy.over.is_set():
+                self._hub.confirm_copy(copy.log, copy.spoke_at)
 
     async def _end_silent(self, copies: Sequence["_Copy"]) -> None:
         """An answer that has said nothing for a while may be over without a word: its process may have died."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, OperationalError, ProgrammingError, connection, transaction
 
 from chatbot import crossing, store
 from conversations import services
@@ -162,6 +162,7 @@ class TestWhatWaitsForTheNextStatement:
         assert name_of(workspace) == "Eastwind"
 
     def test_outside_of_a_transaction_it_goes_at_once(self, workspace: Workspace) -> None:
+        connection.close()
         rename(workspace, "Southwind")
         connection.close()
         assert name_of(workspace) == "Southwind"
@@ -220,6 +221,31 @@ class TestWhatWaitsForTheNextStatement:
             rename(workspace, "Eastwind")
         assert name_of(workspace) == "Eastwind"
 
+    def test_that_would_fail_is_dropped_with_its_savepoint(self, workspace: Workspace) -> None:
+        def fail() -> None:
+            with transaction.atomic():
+                rename(workspace, "x" * 300)
+                raise RuntimeError
+
+        with transaction.atomic():
+            rename(workspace, "Southwind")
+            with pytest.raises(RuntimeError):
+                fail()
+            assert name_of(workspace) == "Southwind"
+
+    def test_stays_a_transaction_where_the_first_statement_cannot_be_read(self, workspace: Workspace) -> None:
+        def fail() -> None:
+            with transaction.atomic():
+                with connection.cursor() as cursor, pytest.raises(ProgrammingError):
+                    cursor.execute("SELEC 1")
+                rename(workspace, "Southwind")
+                assert name_of(workspace) == "Southwind"
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+        assert name_of(workspace) == "Northwind"
+
     def test_is_seen_by_statements_that_go_another_way(self, workspace: Workspace) -> None:
         others = [Workspace(name="One"), Workspace(name="Two")]
         with transaction.atomic():
@@ -227,8 +253,13 @@ class TestWhatWaitsForTheNextStatement:
             assert [row.name for row in Workspace.objects.filter(pk=workspace.pk).iterator()] == ["Southwind"]
             rename(workspace, "Eastwind")
             Workspace.objects.bulk_create(others)
+            locked = Workspace.objects.filter(pk=workspace.pk).select_for_update().iterator()
+            assert [row.name for row in locked] == ["Eastwind"]
             rename(workspace, "Westwind")
             with connection.cursor() as cursor:
+                assert list(
+                    cursor.cursor.stream("SELECT name FROM workspace_workspace WHERE id = %s", [workspace.pk])
+                ) == [("Westwind",)]
                 cursor.executemany("UPDATE workspace_workspace SET name = name || %s", [("!",), ("?",)])
         assert name_of(workspace) == "Westwind!?"
 

@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base
 from django.db.backends.utils import debug_transaction
 from psycopg import Connection, OperationalError
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
 _Cursor: Any = base.Cursor  # the stubs know little of either
@@ -37,16 +38,29 @@ class Cursor(_Cursor):
         """Stands at the result of `query`, or of the first statement in it, whatever went before it."""
         if not self.waiting:
             return super().execute(query, params, **options)
-        before, together = len(self.waiting), ";\n".join([*self.waiting, self.mogrify(query, params)])
+        before, statement = [*self.waiting], self.mogrify(query, params)
         self.waiting.clear()
-        super().execute(together)
-        for _ in range(before):
+        try:
+            super().execute(";\n".join([*before, statement]))
+        except Exception:
+            if BEGIN in before and self.connection.pgconn.transaction_status == TransactionStatus.IDLE:
+                self.waiting[:] = before  # the server could not even read it, so that nothing has begun
+            raise
+        for _ in before:
             self.nextset()
         return self
 
     def executemany(self, *args: Any, **options: Any) -> None:
         self.send_waiting()
         super().executemany(*args, **options)
+
+    def stream(self, *args: Any, **options: Any) -> Any:
+        self.send_waiting()
+        return super().stream(*args, **options)
+
+    def copy(self, *args: Any, **options: Any) -> Any:
+        self.send_waiting()
+        return super().copy(*args, **options)
 
     def send_waiting(self) -> None:
         if self.waiting:
@@ -61,6 +75,7 @@ class DatabaseWrapper(_DatabaseWrapper):
     # --- fewer round trips ---
     def with_next(self, sql: str, values: Sequence[Any]) -> None:
         """Have it sent with the next statement of the transaction, or with its COMMIT, which raise what goes wrong with it."""
+        self.ensure_connection()
         self.validate_no_broken_transaction()
         with self.wrap_database_errors, self.create_cursor() as cursor:
             if self.in_atomic_block:
@@ -79,7 +94,9 @@ class DatabaseWrapper(_DatabaseWrapper):
         if name:  # it sends by itself
             with self.create_cursor() as before:
                 before.send_waiting()
-            return super().create_cursor(name)
+            cursor = super().create_cursor(name)
+            cursor._withhold = not self.in_atomic_block  # Django asks psycopg, which knows of no transaction
+            return cursor
         cursor = super().create_cursor()
         cursor.waiting = self._waiting
         return cursor
@@ -99,6 +116,10 @@ class DatabaseWrapper(_DatabaseWrapper):
     def _rollback(self) -> None:
         self._waiting.clear()
         super()._rollback()
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        self._waiting.clear()  # all of it is younger: the savepoint took along what there was
+        super()._savepoint_rollback(sid)
 
     def _close(self) -> None:
         self._waiting.clear()

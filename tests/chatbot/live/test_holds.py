@@ -14,7 +14,7 @@ from chatbot import runner as runner_module
 from chatbot.live import holds as holds_module
 from chatbot.live import relay as relay_module
 from chatbot.live.holds import Holds
-from chatbot.live.hub import hub
+from chatbot.live.hub import Hub, hub
 from chatbot.live.relay import Relay
 from chatbot.runner import runner
 from chatbot.turn.seams import Stages
@@ -24,7 +24,18 @@ from conversations import services
 from conversations.checkpoints import turn_lease
 from conversations.models import Conversation, Inbox, Turn
 from tests.chatbot.live.test_relay import only_with_redis
-from tests.chatbot.live.test_takeover import Eye, Pause, SlowModel, _say, ask, begin, bot_rows, loop, wait_for_word_5
+from tests.chatbot.live.test_takeover import (
+    WORD_S,
+    Eye,
+    Pause,
+    SlowModel,
+    _say,
+    ask,
+    begin,
+    bot_rows,
+    loop,
+    wait_for_word_5,
+)
 from tests.chatbot.turn.stages import stages
 from workspace.models import User
 
@@ -50,6 +61,12 @@ def assert_seen_whole(conversation: Conversation, eye: Eye) -> None:
 
 def assert_nothing_was_seen_that_is_not_kept(conversation: Conversation, eye: Eye) -> None:
     assert not eye.text or any(text.startswith(eye.text.strip()) for _, text, _ in bot_rows(conversation))
+
+
+def hear_nothing() -> None:
+    """What is said after a commit comes late, or never."""
+    hub()._stop_listening()
+    hub()._stop_listening = lambda: None  # type: ignore[method-assign]
 
 
 class Asked:
@@ -223,6 +240,127 @@ class TestAHoldThatIsOver:
         hub().let_go(conversation.public_id, "two", done=False)
         drain(loop)
         assert_seen_whole(conversation, eye)
+
+
+class TestAnAnswerThatMayBeOver:
+    """It says nothing more until the record, or the process that writes it, has."""
+
+    def test_where_two_edit_the_question_and_the_second_is_refused(
+        self, conversation: Conversation, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        eye, both, edit, ended = Eye(), threading.Barrier(2), services.edit_question, []
+        message = begin(conversation, eye, loop).question.public_id
+        wait_for_word_5(eye)
+
+        def at_once(**options: str) -> services.Added:
+            both.wait(5)
+            return edit(**options)
+
+        def try_it(text: str) -> None:
+            try:
+                ended.append(handover.edit_question(conversation, message=message, text=text, client_id=text).duplicate)
+            except services.NotEditable:
+                ended.append("refused")
+            finally:
+                connection.close()
+
+        monkeypatch.setattr(services, "edit_question", at_once)
+        editing = [threading.Thread(target=try_it, args=(text,)) for text in ("Refund?", "My refund?")]
+        for each in editing:
+            each.start()
+        for each in editing:
+            each.join()
+        seen = eye.text
+        assert sorted(map(str, ended)) == ["False", "refused"]
+        time.sleep(4 * WORD_S)
+        assert eye.text == seen
+        drain(loop)
+        assert_nothing_was_seen_that_is_not_kept(conversation, eye)
+
+    def test_where_the_news_of_a_takeover_come_late_and_a_second_agent_is_refused(
+        self, conversation: Conversation, mei: User, loop: Loop
+    ) -> None:
+        eye = Eye()
+        begin(conversation, eye, loop)
+        wait_for_word_5(eye)
+        hear_nothing()
+        shown = hub().hold(conversation.public_id, "one")
+        hub().hold(conversation.public_id, "two")
+        services.take_over(conversation_id=conversation.pk, agent=mei, shown=shown)
+        seen = eye.text
+        hub().let_go(conversation.public_id, "one", done=True)
+        hub().let_go(conversation.public_id, "two", done=False)
+        drain(loop)
+        assert eye.text == seen
+
+    def test_where_the_handover_was_written_and_the_database_is_gone(
+        self, conversation: Conversation, mei: User, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        take_over = services.take_over
+
+        def lost(**options: object) -> None:
+            take_over(**options)
+            raise OperationalError("server closed the connection unexpectedly")
+
+        async def away(checkpoints: object) -> frozenset[int]:
+            raise OperationalError
+
+        eye = Eye()
+        begin(conversation, eye, loop)
+        wait_for_word_5(eye)
+        hear_nothing()
+        monkeypatch.setattr(store, "keep_shown", away)
+        monkeypatch.setattr(services, "take_over", lost)
+        with pytest.raises(OperationalError):
+            handover.take_over(conversation, mei)
+        seen = eye.text
+        drain(loop)
+        assert eye.text == seen
+
+    @only_with_redis
+    @pytest.mark.parametrize("lost", [True, False])
+    def test_a_copy_goes_on_when_its_writer_does(self, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
+        """Where word of a hold's end was lost, and where it was over before the relay looked."""
+        monkeypatch.setattr(holds_module, "LIFE_S", 1.0)
+
+        line = f"cnv_copy_{lost}"
+
+        async def follow() -> tuple[str, str]:
+            here, elsewhere, mine, eye = Hub(), Hub(), Eye(), Eye()
+            relays = [Relay(here), Relay(elsewhere)]
+            for each in (here, elsewhere, *relays):
+                each.start()
+            await asyncio.sleep(0.3)
+            here.watch(line, mine)
+            elsewhere.watch(line, eye)
+            log = here.open(line, f"trn_copy_{lost}", 1)
+
+            async def speak(words: int) -> None:
+                for _ in range(words):
+                    here.write(log, "word ")
+                    await asyncio.sleep(0.02)
+
+            await speak(30)
+            await asyncio.gather(here.hold_here(line, "a hold"), elsewhere.hold_here(line, "a hold"))
+            if lost:
+                await asyncio.sleep(0.3)
+                here.let_go(line, "a hold", done=False)
+            else:
+                for each in (here, elsewhere):
+                    each.let_go(line, "a hold", done=True)
+                await asyncio.sleep(0.005)
+                here.confirm(log, time.monotonic())
+            await speak(100)
+            await asyncio.sleep(0.4)
+            seen = mine.text, eye.text
+            here.close(log)
+            for each in (*relays, here, elsewhere):
+                await each.stop()
+            return seen
+
+        written, followed = asyncio.run(follow())
+        assert followed.endswith(written[-200:])
+        assert len(written) >= 5 * 130
 
 
 def test_no_model_is_asked_for_a_question_whose_line_was_taken_while_it_was_stored(
