@@ -1,6 +1,6 @@
 """The pool of database connections, when the server was restarted or a connection was cut."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -148,6 +148,18 @@ def name_of(workspace: Workspace) -> str:
     return Workspace.objects.get(pk=workspace.pk).name
 
 
+def undo(work: Callable[[], None]) -> None:
+    """Do `work` in a transaction, or within a savepoint of one, that is rolled back."""
+
+    def fail() -> None:
+        with transaction.atomic():
+            work()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+
+
 class TestWhatWaitsForTheNextStatement:
     def test_goes_with_it_and_with_the_commit(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
         trips = Trips(monkeypatch)
@@ -178,28 +190,20 @@ class TestWhatWaitsForTheNextStatement:
 
     @pytest.mark.parametrize("looked_at", [True, False])
     def test_is_gone_with_its_transaction(self, workspace: Workspace, looked_at: bool) -> None:
-        def fail() -> None:
-            with transaction.atomic():
-                rename(workspace, "Southwind")
-                if looked_at:
-                    assert name_of(workspace) == "Southwind"
-                    rename(workspace, "Eastwind")
-                raise RuntimeError
+        def work() -> None:
+            rename(workspace, "Southwind")
+            if looked_at:
+                assert name_of(workspace) == "Southwind"
+                rename(workspace, "Eastwind")
 
-        with pytest.raises(RuntimeError):
-            fail()
+        undo(work)
         assert name_of(workspace) == "Northwind"
 
-    def test_is_gone_with_its_savepoint_and_what_was_before_stays(self, workspace: Workspace) -> None:
-        def fail() -> None:
-            with transaction.atomic():
-                rename(workspace, "Eastwind")
-                raise RuntimeError
-
+    @pytest.mark.parametrize("name", ["Eastwind", "x" * 300])
+    def test_is_gone_with_its_savepoint_and_what_was_before_stays(self, workspace: Workspace, name: str) -> None:
         with transaction.atomic():
             rename(workspace, "Southwind")
-            with pytest.raises(RuntimeError):
-                fail()
+            undo(partial(rename, workspace, name))
         assert name_of(workspace) == "Southwind"
 
     def test_fails_with_the_next_one_and_nothing_of_the_transaction_stays(self, workspace: Workspace) -> None:
@@ -221,29 +225,14 @@ class TestWhatWaitsForTheNextStatement:
             rename(workspace, "Eastwind")
         assert name_of(workspace) == "Eastwind"
 
-    def test_that_would_fail_is_dropped_with_its_savepoint(self, workspace: Workspace) -> None:
-        def fail() -> None:
-            with transaction.atomic():
-                rename(workspace, "x" * 300)
-                raise RuntimeError
-
-        with transaction.atomic():
+    def test_stays_a_transaction_where_the_first_statement_cannot_be_read(self, workspace: Workspace) -> None:
+        def work() -> None:
+            with connection.cursor() as cursor, pytest.raises(ProgrammingError):
+                cursor.execute("SELEC 1")
             rename(workspace, "Southwind")
-            with pytest.raises(RuntimeError):
-                fail()
             assert name_of(workspace) == "Southwind"
 
-    def test_stays_a_transaction_where_the_first_statement_cannot_be_read(self, workspace: Workspace) -> None:
-        def fail() -> None:
-            with transaction.atomic():
-                with connection.cursor() as cursor, pytest.raises(ProgrammingError):
-                    cursor.execute("SELEC 1")
-                rename(workspace, "Southwind")
-                assert name_of(workspace) == "Southwind"
-                raise RuntimeError
-
-        with pytest.raises(RuntimeError):
-            fail()
+        undo(work)
         assert name_of(workspace) == "Northwind"
 
     def test_is_seen_by_statements_that_go_another_way(self, workspace: Workspace) -> None:
