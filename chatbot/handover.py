@@ -49,10 +49,8 @@ def edit_question(conversation: Conversation, *, message: str, text: str, client
 def _held(conversation: Conversation) -> Iterator[Mapping[str, str]]:
     """The bot's mouth held shut while the body changes the line, also of an answer that begins meanwhile; opened again if the
     body is refused."""
-    hold, done = (
-        secrets.token_hex(8),
-        True,
-    )  # so too if it is unknown: then the record is asked before the bot speaks on
+    hold = secrets.token_hex(8)
+    done = True  # or unknown: in either case the record is asked before the bot speaks on
     try:
         yield _hold(conversation, hold)
     except ConversationError:

@@ -355,8 +355,9 @@ class Hub:
 
     def let_go(self, conversation: str, hold: str, *, done: bool) -> None:
         """The hold is over. `done`: what it was for has been done, and the record says who has the line; else nothing was."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._let_go, conversation, hold, done)
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._let_go, conversation, hold, done)
 
     def _let_go(self, conversation: str, hold: str, done: bool) -> None:
         if not self._holds.end(conversation, hold):
