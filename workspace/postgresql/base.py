@@ -17,7 +17,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base
 from django.db.backends.utils import debug_transaction
-from psycopg import Connection, OperationalError
+from psycopg import Connection, Error, OperationalError
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool
 
@@ -42,7 +42,7 @@ class Cursor(_Cursor):
         self.waiting.clear()
         try:
             super().execute(";\n".join([*before, statement]))
-        except Exception:
+        except Error:
             if BEGIN in before and self.connection.pgconn.transaction_status == TransactionStatus.IDLE:
                 self.waiting[:] = before  # the server could not even read it, so that nothing has begun
             raise

@@ -66,7 +66,7 @@ def assert_nothing_was_seen_that_is_not_kept(conversation: Conversation, eye: Ey
 def hear_nothing() -> None:
     """What is said after a commit comes late, or never."""
     hub()._stop_listening()
-    hub()._stop_listening = lambda: None  # type: ignore[method-assign]
+    hub()._stop_listening = lambda: None
 
 
 class Asked:
